@@ -19,7 +19,8 @@ export class LadderFault extends Error {
 export type Table = Readonly<Record<string, unknown>>;
 
 function isTable(value: unknown): value is Table {
-  return typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof Date);
+  // A TOML date is an object too, and lists are.
+  return Object.prototype.toString.call(value) === '[object Object]';
 }
 
 /** One table of a file, with the path that leads to it. */

@@ -1,8 +1,12 @@
+import { readFileSync } from 'node:fs';
+
 import { describe, expect, it } from 'vitest';
 
-import { ladder, ladderText } from './fixtures/files.ts';
+import { fixtures } from './fixtures/fixtures.ts';
 import { failedPhase, isOrdered, trimToPhase, withRequirements } from './ladder.ts';
 import { loadLadder, parseLadder } from './loader.ts';
+
+const { ladder, ladderText } = fixtures((path) => readFileSync(new URL(path, import.meta.url), 'utf8'));
 
 const SMALL = `
 name = "small"
@@ -215,6 +219,7 @@ describe('loader errors name file, key and expectation', () => {
         ],
         ['name = "y"\nextends = "small"\nphases = 3', 'ladder-x.toml: phases: expected an array of tables'],
         ['name = "y"\nextends = "small"\ntrouble = 3', 'ladder-x.toml: trouble: expected a table'],
+        ['name = "y"\nextends = "small"\ntrouble = 2026-01-01', 'ladder-x.toml: trouble: expected a table'],
         [`name = "y" # ${'x'.repeat(70_000)}`, 'ladder-x.toml: expected at most 65536 characters'],
       ] as const
     ).map(([text, error]) => ({ text, error })),

@@ -1,13 +1,21 @@
+import { readFileSync } from 'node:fs';
+
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 
-import { REFERENCE_LINES, REFERENCE_TEXT, ladder } from './fixtures/files.ts';
+import { fixtures } from './fixtures/fixtures.ts';
 import type { Ladder } from './ladder.ts';
 import { LadderMatcher, MAX_FAIL_LINES } from './matcher.ts';
 import type { MatcherOptions } from './matcher.ts';
 import { verdictJson, verdictLines } from './report.ts';
 import { planRun } from './until.ts';
 import type { Verdict } from './verdict.ts';
+
+const {
+  lines: REFERENCE_LINES,
+  text: REFERENCE_TEXT,
+  ladder,
+} = fixtures((path) => readFileSync(new URL(path, import.meta.url), 'utf8'));
 
 const DEFAULT = ladder('default');
 

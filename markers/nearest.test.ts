@@ -1,9 +1,13 @@
+import { readFileSync } from 'node:fs';
+
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 
-import { ladder } from './fixtures/files.ts';
+import { fixtures } from './fixtures/fixtures.ts';
 import { knownMarkers } from './ladder.ts';
 import { editDistance, isKnownMarkerText, nearestMarkers, unknownMarkerHint } from './nearest.ts';
+
+const { ladder } = fixtures((path) => readFileSync(new URL(path, import.meta.url), 'utf8'));
 
 const DEFAULT = ladder('default');
 const KNOWN = knownMarkers(DEFAULT);

@@ -1,8 +1,12 @@
+import { readFileSync } from 'node:fs';
+
 import { describe, expect, it } from 'vitest';
 
-import { ladderText } from './fixtures/files.ts';
+import { fixtures } from './fixtures/fixtures.ts';
 import { NodesMatcher, parseNodesLadder } from './nodes.ts';
 import type { NodesLadder } from './nodes.ts';
+
+const { ladderText } = fixtures((path) => readFileSync(new URL(path, import.meta.url), 'utf8'));
 
 function os2vm(): NodesLadder {
   const loaded = parseNodesLadder(ladderText('os2vm') ?? '', 'ladder-os2vm.toml');

@@ -1,9 +1,13 @@
+import { readFileSync } from 'node:fs';
+
 import { describe, expect, it } from 'vitest';
 
-import { REFERENCE_LINES, ladder } from './fixtures/files.ts';
+import { fixtures } from './fixtures/fixtures.ts';
 import { LadderMatcher } from './matcher.ts';
 import { summaryLines, verdictJson } from './report.ts';
 import type { Verdict } from './verdict.ts';
+
+const { lines: REFERENCE_LINES, ladder } = fixtures((path) => readFileSync(new URL(path, import.meta.url), 'utf8'));
 
 function judge(lines: readonly string[]): Verdict {
   const matcher = new LadderMatcher(ladder('default'));

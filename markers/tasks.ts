@@ -66,6 +66,10 @@ const PREFIXES: readonly (readonly [prefix: string, task: string])[] = [
   ['PANIC: ', KERNEL],
   ['PANIC ra=', KERNEL],
   ['!!! KERNEL HEAP OOM !!!', KERNEL],
+  ['req_size=', KERNEL],
+  ['heap_budget_used=', KERNEL],
+  ['heap_start=', KERNEL],
+  ['satp=', KERNEL],
 ];
 
 /** Whole lines of OpenSBI's logo. */
@@ -121,7 +125,8 @@ const TASKS: ReadonlySet<string> = new Set([
 
 const LOG_LINE = /^\[[A-Z]+ ([a-z0-9-]+)\] /;
 const OWN_LINE = /^([a-z][a-z0-9-]*): /;
-const SERVICE_ERROR = /^service error svc=([a-z][a-z0-9-]*) /;
+/** Lines of the glue that every program is linked with (sheet 10, sections 3 and 9.6). */
+const GLUE_LINE = /^(?:service error svc=|slot-check: |SLOT MISSING: )([a-z][a-z0-9-]*) /;
 
 /** The line without the entry tokens that joined it. */
 export function withoutEntryTokens(line: string): string {
@@ -144,7 +149,7 @@ export function taskOfLine(line: string): string | undefined {
   for (const [prefix, task] of PREFIXES) {
     if (text.startsWith(prefix)) return task;
   }
-  const own = OWN_LINE.exec(text)?.[1] ?? SERVICE_ERROR.exec(text)?.[1];
+  const own = (GLUE_LINE.exec(text) ?? OWN_LINE.exec(text))?.[1];
   if (own !== undefined && TASKS.has(own)) return own;
   return FIRMWARE_LOGO.has(text) ? FIRMWARE : undefined;
 }

@@ -1,8 +1,13 @@
+import { readFileSync } from 'node:fs';
+
 import { describe, expect, it } from 'vitest';
 
-import { REFERENCE_LINES, ladder } from './fixtures/files.ts';
+import { fixtures } from './fixtures/fixtures.ts';
+import { smpTooFew } from './messages.ts';
 import { UntilWatcher, parseUntil, planRun } from './until.ts';
 import type { StopReason } from './until.ts';
+
+const { lines: REFERENCE_LINES, ladder } = fixtures((path) => readFileSync(new URL(path, import.meta.url), 'utf8'));
 
 const DEFAULT = ladder('default');
 
@@ -148,5 +153,11 @@ describe('RUN_PHASE', () => {
       ok: true,
       value: { ladder: DEFAULT, until: { kind: 'set' }, info: [] },
     });
+  });
+});
+
+describe('REQUIRE_SMP', () => {
+  it('one hart is too few', () => {
+    expect(smpTooFew(1)).toBe('[error] REQUIRE_SMP=1 requires SMP>=2 (current SMP=1)');
   });
 });
