@@ -133,11 +133,12 @@ export class Plic implements BusDevice {
 
   #claim(context: number): number {
     const source = this.#best(context);
-    if (source === 0) return 0;
-    const word = source >> 5;
-    const bit = 1 << (source & 31);
-    this.#pending[word] = (this.#pending[word] ?? 0) & ~bit;
-    this.#claimed[word] = (this.#claimed[word] ?? 0) | bit;
+    if (source !== 0) {
+      const word = source >> 5;
+      const bit = 1 << (source & 31);
+      this.#pending[word] = (this.#pending[word] ?? 0) & ~bit;
+      this.#claimed[word] = (this.#claimed[word] ?? 0) | bit;
+    }
     this.#update();
     return source;
   }
