@@ -71,6 +71,11 @@ describe('streams (design, decision 7)', () => {
     for (const count of counts) expect(count).toBeGreaterThan(850);
     expect(stream.below(1)).toBe(0);
     for (let i = 0; i < 100; i++) expect(stream.below(2 ** 32)).toBeLessThan(2 ** 32);
+    const bound = 3 * 2 ** 30;
+    let low = 0;
+    for (let i = 0; i < 3000; i++) if (stream.below(bound) < bound / 3) low += 1;
+    // A plain remainder would put half of the values there.
+    expect(low).toBeLessThan(1150);
     expect(() => stream.below(0)).toThrow('1 to 2^32');
     expect(() => stream.below(2.5)).toThrow('1 to 2^32');
   });

@@ -69,14 +69,14 @@ export class Streams {
   /** `seed`: the run's seed (7 and '7' are the same); `bootNumber`: 0 for the first boot of a run. */
   constructor(seed: number | string, bootNumber: number) {
     assert(Number.isInteger(bootNumber) && bootNumber >= 0, 'boot number must be a whole number');
-    this.#prefix = `seed=${escape(String(seed))} boot=${bootNumber} stream=`;
+    this.#prefix = `seed=${printable(String(seed))} boot=${bootNumber} stream=`;
   }
 
   /** The stream of that name; the same object each time, so that its users share one sequence. */
   stream(name: string): Stream {
     const known = this.#streams.get(name);
     if (known) return known;
-    const body = `${SCHEME} ${this.#prefix}${escape(name)}`;
+    const body = `${SCHEME} ${this.#prefix}${printable(name)}`;
     // The generator repeats its key up to 256 bytes, so "x" and "xx" would agree; the length in front rules that out.
     const stream = new Stream(`${body.length} ${body}`);
     this.#streams.set(name, stream);
@@ -85,6 +85,6 @@ export class Streams {
 }
 
 /** Printable ASCII without blanks: the generator looks at the low byte of each character only, and fields must not run together. */
-function escape(text: string): string {
+function printable(text: string): string {
   return text.replace(/[^!-[\]-~]/gu, (character) => `\\u{${(character.codePointAt(0) ?? 0).toString(16)}}`);
 }

@@ -25,8 +25,7 @@ const LF = 0x0a;
 export class UartLines {
   readonly #trace: Trace;
   readonly #listeners: UartLineListener[] = [];
-  /** One byte more than a line holds: the CR of a line that fits exactly. */
-  readonly #buffer = new Uint8Array(MAX_LINE_LENGTH + 1);
+  readonly #buffer = new Uint8Array(MAX_LINE_LENGTH);
   #length = 0;
   #dropped = 0;
   #lastByte = 0;
@@ -44,7 +43,7 @@ export class UartLines {
   readonly push = (byte: number): void => {
     if (byte === LF) {
       this.#finish();
-    } else if (this.#length <= MAX_LINE_LENGTH) {
+    } else if (this.#length < MAX_LINE_LENGTH) {
       this.#buffer[this.#length++] = byte;
     } else {
       this.#dropped += 1;
@@ -54,7 +53,7 @@ export class UartLines {
 
   /** The text received since the last line end. */
   get partial(): string {
-    return this.#text(Math.min(this.#length, MAX_LINE_LENGTH));
+    return this.#text(this.#length);
   }
 
   #finish(): void {

@@ -172,8 +172,6 @@ export class Uart16550 implements BusDevice {
     }
     const sink = this.#sink;
     for (let i = 0; i < data.length; i++) sink(byteAt(data, i));
-    this.#thrPending = true;
-    this.#update();
   }
 
   /** How many bytes {@link receive} takes before it overruns. */
@@ -251,12 +249,13 @@ export class Uart16550 implements BusDevice {
   }
 
   #writeThr(byte: number): void {
-    // A write withdraws the THRE interrupt and, as the byte leaves at once, raises it again.
+    // A write withdraws the THRE interrupt and, as the byte leaves at once, raises it again. While it is masked the
+    // cause need not be kept: enabling it finds the THR empty.
     if (this.#ier & IER_THRI) {
       this.#thrPending = false;
       this.#update();
+      this.#thrPending = true;
     }
-    this.#thrPending = true;
     if (this.#mcr & MCR_LOOP) this.receive(byte);
     else this.#sink(byte);
     // With every interrupt masked IIR and the line cannot change, and the OS never unmasks one.
