@@ -5,8 +5,9 @@
  */
 import { NONBLOCK } from '../../kernel-model/abi.ts';
 import type { Sys } from '../../kernel-model/sys.ts';
-import { OP_SPAN_END, RESPONSE_LEN, STATUS_OK, encodeRequest, nonce, responseNonce } from '../metricsd/wire.ts';
+import { OP_SPAN_END, STATUS_OK, encodeRequest, nonce, responseNonce } from '../metricsd/wire.ts';
 import type { Nonce } from '../metricsd/wire.ts';
+import { STASH_FRAME_MAX } from './inbox.ts';
 import type { Inbox } from './inbox.ts';
 import type { Call } from './ipc.ts';
 import { MetricsBackend, bound } from './nexus-metrics.ts';
@@ -18,7 +19,11 @@ export const PRODUCER_EVENTS = 8;
 /** Length of the producer's budget window, ns. */
 export const PRODUCER_WINDOW_NS = 1_000_000_000;
 /** Requests without a reply at most: an inbox is 8 deep and takes the acknowledgements of the log, too. */
-export const IN_FLIGHT_MAX = 6;
+export const IN_FLIGHT_MAX = 5;
+/** The same for span ends, which should not be lost: metricsd never forgets a span that is not ended. */
+export const IN_FLIGHT_END_MAX = 7;
+/** Frames that can wait in an inbox. */
+const INBOX_DEPTH = 8;
 /** A reply that has not come after this time (ns) is given up. */
 export const REPLY_WAIT_NS = 1_000_000_000;
 
@@ -71,7 +76,8 @@ export class MetricsProducer extends MetricsBackend {
     yield* this.#collect(now);
     // The end of a span was paid for by its start: a span that is never ended would stay in metricsd for ever.
     if (request.op !== OP_SPAN_END && !this.#budget.allow(0n, now)) return this.#lose('budget', { kind: 'budget' });
-    if (this.#inFlight.size >= IN_FLIGHT_MAX) return this.#lose('in-flight', { kind: 'transport' });
+    const most = request.op === OP_SPAN_END ? IN_FLIGHT_END_MAX : IN_FLIGHT_MAX;
+    if (this.#inFlight.size >= most) return this.#lose('in-flight', { kind: 'transport' });
     const clone = yield sys.capClone(this.#slots.replySend);
     if (clone < 0) return this.#lose('clone', { kind: 'transport' });
     if ((yield sys.send(this.#slots.metricsd, encodeRequest(request), NONBLOCK, 0, clone)) < 0) {
@@ -87,7 +93,7 @@ export class MetricsProducer extends MetricsBackend {
   /** Reads the replies that have come and gives up the ones that are overdue. */
   *#collect(now: number): Call<void> {
     if (this.#inFlight.size === 0) return;
-    yield* this.#inbox.drain(this.#sys, IN_FLIGHT_MAX, RESPONSE_LEN + 1, (frame) => this.#take(frame));
+    yield* this.#inbox.drain(this.#sys, INBOX_DEPTH, STASH_FRAME_MAX, (frame) => this.#take(frame));
     for (const [n, at] of this.#inFlight) {
       if (now - at < REPLY_WAIT_NS) break;
       this.#inFlight.delete(n);

@@ -1,6 +1,6 @@
 /**
- * A hand-driven stand-in for the kernel and metricsd's peers, for tests of the service loop: it answers each yielded
- * syscall of one task. Slots are queues, peers are functions that see every sent frame.
+ * A hand-driven stand-in for the kernel, for tests of one task's loop: it answers each yielded syscall. Slots are queues,
+ * peers are a function that sees every sent frame.
  */
 import { Errno, NONBLOCK, Nr } from '../../kernel-model/abi.ts';
 import type { ServiceId } from '../../kernel-model/abi.ts';
