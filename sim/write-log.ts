@@ -8,8 +8,7 @@ export const WRITE_LOG_LIMIT = 1_000_000;
 
 /** One thing that happened to the disk. */
 export type WriteLogEntry =
-  | { readonly kind: 'write'; readonly sector: number; readonly bytes: Uint8Array }
-  | { readonly kind: 'flush' };
+  { readonly kind: 'write'; readonly sector: number; readonly bytes: Uint8Array } | { readonly kind: 'flush' };
 
 /** Decides whether sector `sector` of the unflushed write `entry` (its index in the log) had reached the medium. */
 export type KeepUnflushed = (entry: number, sector: number) => boolean;
@@ -75,12 +74,7 @@ export class WriteLog implements BlockImage {
   }
 }
 
-function applyKept(
-  image: SparseBlockImage,
-  first: number,
-  bytes: Uint8Array,
-  keep: (sector: number) => boolean,
-): void {
+function applyKept(image: SparseBlockImage, first: number, bytes: Uint8Array, keep: (sector: number) => boolean): void {
   for (let at = 0; at < bytes.length; at += SECTOR_SIZE) {
     const sector = first + at / SECTOR_SIZE;
     if (keep(sector)) image.write(sector, bytes.subarray(at, at + SECTOR_SIZE));

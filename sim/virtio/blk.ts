@@ -244,7 +244,7 @@ export class VirtioBlk implements VirtioBackend {
     if (size % SECTOR_SIZE !== 0 || !this.#inRange(sector, size / SECTOR_SIZE)) return VIRTIO_BLK_S_IOERR;
     const torn = fault?.sectorsDone !== undefined && fault.sectorsDone * SECTOR_SIZE < size;
     const end = torn ? fault.sectorsDone * SECTOR_SIZE : size;
-    for (let done = 0; done < end; ) {
+    for (let done = 0; done < end;) {
       const part = Math.min(end - done, BOUNCE_SIZE);
       const bounce = part === SECTOR_SIZE ? this.#oneSector : this.#bounce.subarray(0, part);
       const at = sector + done / SECTOR_SIZE;
@@ -273,7 +273,7 @@ export class VirtioBlk implements VirtioBackend {
     const discard = (type & TYPE_KEY) === (VIRTIO_BLK_T_DISCARD & TYPE_KEY);
     if (discard && flags !== 0) return VIRTIO_BLK_S_UNSUPP;
     this.#bounce.fill(0);
-    for (let done = 0; done < count; ) {
+    for (let done = 0; done < count;) {
       const sectors = Math.min(count - done, BOUNCE_SIZE / SECTOR_SIZE);
       if (!this.#image.write(sector + done, this.#bounce.subarray(0, sectors * SECTOR_SIZE))) {
         return VIRTIO_BLK_S_IOERR;

@@ -190,7 +190,7 @@ export class VirtQueue {
     this.#usedIdx = next;
     this.#memory.writeU16(this.#used + RING_IDX, next);
     // After 2^15 completions without a signal the comparison with used_event would be ambiguous: signal anyway.
-    if ((((next - this.#signalledUsed) << 16) >> 16) < count) this.#signalledValid = false;
+    if (((next - this.#signalledUsed) << 16) >> 16 < count) this.#signalledValid = false;
   }
 
   /** Raises the used-buffer interrupt unless the driver suppresses it (sheet 05, section 11, rule 6). */
