@@ -99,6 +99,9 @@ export class Chain {
 
   /** Reads up to four readable bytes at `offset` as a little-endian number; bytes past the end count as zero. */
   readU32(offset: number): number {
+    const first = this.#readable.addresses[0] ?? UNBACKED;
+    const length = this.#readable.count === 0 ? 0 : (this.#readable.lengths[0] ?? 0);
+    if (first !== UNBACKED && offset + 4 <= length) return this.#memory.readU32(first + offset);
     let value = 0;
     for (let i = 3; i >= 0; i -= 1) value = ((value << 8) | this.#readU8(offset + i)) >>> 0;
     return value;

@@ -287,3 +287,39 @@ describe('config space', () => {
     expect([0x100, 0x104, 0x108].map((offset) => net().r(offset))).toEqual([0x1200_5452, 0x0001_5634, 0xffff_ffff]);
   });
 });
+
+describe('the reference drivers’ start-up', () => {
+  /** Replays `R070` (read, collected) and `W070=0B` (write) words of the sheet. */
+  const replay = (rig: TestRig, script: string): string[] =>
+    script.split(/\s+/).flatMap((word) => {
+      const [, kind, offset, value] = /^([RW])(\w{3})(?:=(\w+))?$/.exec(word) ?? [];
+      const at = parseInt(offset ?? '', 16);
+      if (kind === 'R') return [rig.r(at).toString(16)];
+      rig.w(at, parseInt(value ?? '', 16));
+      return [];
+    });
+
+  it('blk (sheet 05, section 12)', () => {
+    const rig = blk();
+    const reads = replay(
+      rig,
+      `R000 R008 R004 R000 R004 R008 R00C W070=0 W028=1000 R004 W070=3 W014=0 R010 W014=1 R010 W024=0 W020=200
+       W024=1 W020=1 R070 W070=0B R070 W030=0 R034 W030=0 R034 W038=8 R004 W080=80001000 W084=0 W090=80001080
+       W094=0 W0A0=80001098 W0A4=0 W044=1 R070 W030=0 R040 R070 W070=0F R070 W050=0 R100 R104`,
+    );
+    expect(reads.join(' ')).toBe('74726976 2 2 74726976 2 2 554d4551 2 30006e54 101 3 b 400 400 2 b 0 b f 20000 0');
+    expect([9, 11, 29, 32, 40].map((bit) => rig.device.has(bit))).toEqual([true, false, false, true, false]);
+    expect([rig.device.broken, rig.device.queue(0).num, rig.r(0x060)]).toEqual([false, 8, 0]);
+  });
+
+  it('net (sheet 05, section 14.2)', () => {
+    const queue = (q: number, base: string) =>
+      `W030=${String(q)} R034 W038=8 R004 W080=${base}000 W084=0 W090=${base}080 W094=0 W0A0=${base}098 W0A4=0 W044=1`;
+    const reads = replay(
+      net(),
+      `R000 R008 R000 R004 R008 R00C W070=0 W070=3 W014=0 R010 W014=1 R010 W024=0 W020=8020 W024=1 W020=1 R070
+       W070=0B R070 ${queue(0, '80001')} ${queue(1, '80002')} R100 R104 R060 W050=0 R070 W070=0F W050=0 R070`,
+    );
+    expect(reads.join(' ')).toBe('74726976 1 74726976 2 1 554d4551 30bf8024 101 3 b 400 2 400 2 12005452 15634 0 b f');
+  });
+});

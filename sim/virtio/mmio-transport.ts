@@ -2,6 +2,7 @@
  * The virtio-mmio register window, modern (version 2), as sheet 05, sections 10.3 and 10.4 measured it: one flat switch
  * for reads, one for writes. Registers answer 32-bit accesses only; the config space answers 8, 16 and 32 bits.
  */
+import { assert } from '../assert.ts';
 import type { Clock } from '../clock.ts';
 import type { GuestMemory, InterruptLine, MmioDevice } from '../memory.ts';
 import type { Trace } from '../trace.ts';
@@ -139,7 +140,7 @@ export class VirtioMmio implements MmioDevice, VirtioPort, QueueHost {
 
   queue(index: number): VirtQueue {
     const queue = this.#queues[index];
-    if (queue === undefined) throw new RangeError(`${this.name} has no queue ${String(index)}`);
+    assert(queue !== undefined, 'virtio queue index out of range');
     return queue;
   }
 
