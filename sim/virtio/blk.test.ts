@@ -7,7 +7,7 @@ import type { BlkFault, BlkOptions, BlkRequest } from './blk.ts';
 import { VirtioBlk } from './blk.ts';
 import * as mmio from './mmio-transport.ts';
 import type { Buffer } from './test-rig.ts';
-import { DATA, TestRig, WRITE } from './test-rig.ts';
+import { DATA, INDIRECT, TestRig, WRITE } from './test-rig.ts';
 
 const HEADER = DATA;
 const STATUS_BYTE = DATA + 0x100;
@@ -182,6 +182,26 @@ describe('requests', () => {
     expect(rig.memory.readU8(BODY + 612)).toBe(0);
   });
 
+  it('moves more than one bounce buffer at a time', () => {
+    const image = new SparseBlockImage(200);
+    for (let i = 0; i < 200; i += 1) image.write(i, new Uint8Array(512).fill(i + 1));
+    const { rig, queue, header, request, segment } = ready(image);
+    header(IN, 10);
+    const table = DATA + 0x4000;
+    const pages = new Array<Buffer>(18).fill([DATA + 0x2000, 4096, WRITE]);
+    rig.chain(table, 0, [[HEADER, 16, 0], ...pages, [STATUS_BYTE, 1, WRITE]]);
+    expect(rig.submit(queue, [[table, 20 * 16, INDIRECT]])).toBe(18 * 4096 + 1);
+    // All pages are the same guest page: the last eight sectors stay.
+    expect([0, 7].map((i) => rig.memory.readU8(DATA + 0x2000 + 512 * i))).toEqual([147, 154]);
+    expect(request(13, 0, [segment(20, 140, 0)])).toEqual([1, 0]);
+    const firsts = [19, 20, 147, 148, 159, 160].map((sector) => {
+      const bytes = new Uint8Array(512);
+      image.read(sector, bytes);
+      return bytes[0];
+    });
+    expect(firsts).toEqual([20, 0, 0, 0, 0, 161]);
+  });
+
   it('is served before DRIVER_OK (sheet 05, section 19, quirk 6)', () => {
     const rig = new TestRig(new VirtioBlk(new SparseBlockImage()));
     rig.negotiate();
@@ -350,6 +370,30 @@ describe('faults', () => {
     rig.clock.advance(400);
     rig.clock.runDue();
     expect([rig.usedIdx(queue), rig.used(queue, 1)]).toEqual([2, [0, 513]]);
+  });
+
+  it('more delayed requests than the queue holds break the device', () => {
+    const { faults } = plan(() => ({ delayNs: 100 }));
+    const { rig, request } = ready(new SparseBlockImage(), { faults });
+    for (let i = 0; i < 8; i += 1) request(IN, 0, [r(512)]);
+    expect(rig.brokenReasons).toEqual([]);
+    request(IN, 0, [r(512)]);
+    expect(rig.brokenReasons).toEqual(['more chains in flight than the queue holds']);
+  });
+
+  it('a device that broke meanwhile does not finish what is delayed', () => {
+    const image = new SparseBlockImage(64);
+    const { faults } = plan(() => ({ delayNs: 100 }));
+    const { rig, queue, request } = ready(image, { faults });
+    rig.memory.slice(BODY, 512).fill(9);
+    request(OUT, 0, [w(512)]);
+    rig.offer(queue, 99);
+    rig.notify(queue);
+    expect(rig.brokenReasons).toHaveLength(1);
+    rig.clock.advance(100);
+    rig.clock.runDue();
+    expect(rig.usedIdx(queue)).toBe(0);
+    expect(imagesEqual(image, new SparseBlockImage(64))).toBe(true);
   });
 
   it('a reset cancels what is delayed', () => {

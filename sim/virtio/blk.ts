@@ -290,7 +290,7 @@ export class VirtioBlk implements VirtioBackend {
   }
 
   #inRange(sector: number, count: number): boolean {
-    return sector <= this.#image.sectors && count <= this.#image.sectors - sector;
+    return count <= this.#image.sectors - sector;
   }
 }
 

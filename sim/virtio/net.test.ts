@@ -173,6 +173,18 @@ describe('receive (sheet 05, section 14.1, rule 3)', () => {
     expect(net.dropped).toBe(6);
   });
 
+  it('goes on for more frames than a 16-bit index counts', () => {
+    const { net, rig, rx, post } = ready();
+    rig.driverOk();
+    rig.trace.on = false;
+    const bytes = frame(1);
+    for (let i = 0; i < 0x1_0010; i += 1) {
+      post(0, [[DATA, 64, WRITE]]);
+      net.deliver(bytes);
+    }
+    expect([rig.usedIdx(rx), net.backlog, net.dropped]).toEqual([0x10, 0, 0]);
+  });
+
   it('a read-only buffer breaks the device', () => {
     const { net, rig, post } = ready(MAC);
     rig.driverOk();

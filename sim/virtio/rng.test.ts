@@ -113,6 +113,19 @@ describe('virtio-rng (sheet 05, section 13)', () => {
     expect([...rig.memory.slice(DATA, 7)]).toEqual([0, 1, 2, 3, 4, 0, 0]);
   });
 
+  it('interrupts once for all buffers of a run, and not for nothing', () => {
+    const { rig, queue } = ready();
+    rig.driverOk();
+    rig.notify(queue);
+    expect(rig.r(mmio.INTERRUPT_STATUS)).toBe(0);
+    rig.chain(queue.desc, 0, [[DATA, 64, WRITE]]);
+    rig.offer(queue, 0);
+    rig.offer(queue, 0);
+    rig.notify(queue);
+    expect(rig.r(mmio.INTERRUPT_STATUS)).toBe(1);
+    expect(rig.line.rises).toBe(1);
+  });
+
   it('a second start after a reset works like the first', () => {
     const { rig, source } = ready();
     for (let round = 1; round <= 3; round += 1) {

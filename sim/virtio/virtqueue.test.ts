@@ -21,6 +21,7 @@ function ready(low = 0, num = 8) {
 describe('chains', () => {
   it('goes through a ring of 3 with plain modulo, for more than 65536 chains', () => {
     const { rig, queue } = ready(0, 3);
+    rig.trace.on = false;
     rig.chain(queue.desc, 2, [[DATA, 1, WRITE]]);
     for (let i = 0; i < 65_540; i += 1) {
       rig.offer(queue, 2);
@@ -144,6 +145,39 @@ describe('chains', () => {
     rig.notify(queue);
     expect(backend.heads).toEqual([0, 0, 0, 0, 0]);
     expect(rig.usedIdx(queue)).toBe(5);
+  });
+});
+
+describe('a device in trouble', () => {
+  it('writes no used element once it is broken', () => {
+    const { backend, rig } = ready();
+    rig.negotiate(0, 0);
+    const queue = rig.setUp(0, 8);
+    backend.notify = () => {
+      const port = backend.port!;
+      const chain = port.queue(0).pop()!;
+      port.fail(0, 'on purpose');
+      port.fail(0, 'again');
+      port.queue(0).push(chain, 1);
+      port.queue(0).signal();
+    };
+    rig.submit(queue, [[DATA, 1, WRITE]]);
+    expect([rig.usedIdx(queue), ...rig.used(queue, 0)]).toEqual([0, 0, 0]);
+    expect(rig.r(mmio.INTERRUPT_STATUS)).toBe(0);
+    expect(rig.brokenReasons).toEqual(['on purpose']);
+  });
+
+  it('leaves a ring that feeds itself for ever', () => {
+    const { backend, rig, queue } = ready();
+    backend.notify = () => {
+      const ring = backend.port!.queue(0);
+      for (let chain = ring.pop(); chain !== null; chain = ring.pop()) {
+        ring.push(chain, 0);
+        rig.offer(queue, 0);
+      }
+    };
+    rig.submit(queue, [[DATA, 1, WRITE]]);
+    expect(rig.brokenReasons).toEqual(['queue does not drain']);
   });
 });
 

@@ -189,8 +189,6 @@ export class VirtQueue {
     const next = (this.#usedIdx + count) & 0xffff;
     this.#usedIdx = next;
     this.#memory.writeU16(this.#used + RING_IDX, next);
-    // After 2^15 completions without a signal the comparison with used_event would be ambiguous: signal anyway.
-    if (((next - this.#signalledUsed) << 16) >> 16 < count) this.#signalledValid = false;
   }
 
   /** Raises the used-buffer interrupt unless the driver suppresses it (sheet 05, section 11, rule 6). */
