@@ -55,11 +55,21 @@ describe('imports between layers', () => {
       rulesBroken('sim/planted.ts', `import { x } from '${s}';\nexport const y: number = x;\n`);
     expect(await imports('../package.json')).toContain('house/layering');
     expect(await imports('./clock.test.ts')).toContain('house/layering');
+    expect(await imports('./fixtures/log.ts')).toContain('house/layering');
     expect(await imports('/sim/clock.ts')).toContain('house/layering');
     expect(await imports('file:///sim/clock.ts')).toContain('house/layering');
     expect(await imports('nexus-sim/sim/clock.ts')).toContain('house/layering');
     expect(await imports('./../sim/clock.ts')).toEqual([]);
     expect(await imports('../sim/../services/logd/wire.ts')).toContain('house/layering');
+  });
+
+  it('a test may import fixtures, which may read files', async () => {
+    const text = "import { x } from './fixtures/log.ts';\nexport const y: number = x;\n";
+    expect(await rulesBroken('sim/planted.test.ts', text)).toEqual([]);
+    const fixture = "import { readFileSync } from 'node:fs';\nexport const url = readFileSync(import.meta.dirname);\n";
+    expect(await rulesBroken('sim/fixtures/log.ts', fixture)).toEqual([]);
+    const upwards = "import { x } from '../../services/x.ts';\nexport const y: number = x;\n";
+    expect(await rulesBroken('sim/fixtures/log.ts', upwards)).toContain('house/layering');
   });
 
   it('a computed import() hides its target', async () => {

@@ -15,6 +15,7 @@ const VIOLATIONS: Readonly<Record<string, string>> = {
   'typed as mutable array': 'export const x: number[] = [];',
   'new Array': 'export const x = new Array<number>(3);',
   'typed array': 'export const x = new Uint8Array(4);',
+  'typed array without a known length': 'export const x = new Uint8Array(Number(1));',
   'typed array from a call': 'export const x = f();\nfunction f(): Uint8Array { return new Uint8Array(1); }',
   'object literal': 'export const x = { y: 1 };',
   'mutable inside readonly': 'export const x: { readonly y: number[] } = { y: [] };',
@@ -48,6 +49,7 @@ export const satisfied = { a: 1 } as const satisfies Record<string, number>;
 export const frozen = Object.freeze({ a: 1 });
 export const frozenArray = Object.freeze([1]);
 export const bytes: Readonly<Uint8Array> = new Uint8Array(4);
+export const noBytes = new Uint8Array(0);
 export const record: Readonly<Record<string, number>> = { a: 1 };
 interface Row { readonly a: number; readonly b: readonly string[]; f(): void; readonly g: () => number[] }
 export const rows: readonly Row[] = [{ a: 1, b: [], f: () => undefined, g: () => [] }];

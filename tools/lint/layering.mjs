@@ -61,13 +61,15 @@ export const layering = {
     schema: [],
     messages: {
       upwards: "{{from}}/ must not import '{{specifier}}': it may import from {{allowed}} only",
-      test: "'{{specifier}}' is a test file; nothing imports tests",
+      test: "'{{specifier}}' belongs to tests; only tests may import it, and only from fixtures/",
       dynamic: 'the module of an import() inside a layer must be a literal',
       absolute: "name files of the project by a relative path, not '{{specifier}}'",
     },
   },
   create(context) {
-    const from = layerOf(relativePath(context, context.filename));
+    const file = relativePath(context, context.filename);
+    const from = layerOf(file);
+    const forTests = from === null || isTestFile(file);
     return onModuleReference((node, specifier) => {
       if (specifier === null) {
         if (from !== null) context.report({ node, messageId: 'dynamic' });
@@ -78,7 +80,8 @@ export const layering = {
         return;
       }
       if (!isRelative(specifier)) return;
-      if (isTestFile(specifier)) context.report({ node, messageId: 'test', data: { specifier } });
+      if (/\.test\.ts$/.test(specifier) || (isTestFile(specifier) && !forTests))
+        context.report({ node, messageId: 'test', data: { specifier } });
       if (from === null) return;
       const target = relativePath(context, path.resolve(path.dirname(context.filename), specifier));
       const allowed = LAYERS[from];

@@ -88,6 +88,14 @@ function bare(node) {
 
 const isFunction = (node) => node.type === 'FunctionExpression' || node.type === 'ArrowFunctionExpression';
 
+/** `new Uint8Array(0)`: a typed array without elements has no state. */
+function isEmptyTypedArray(init) {
+  const node = init && bare(init);
+  if (node?.type !== 'NewExpression' || node.callee.type !== 'Identifier') return false;
+  const [length, ...more] = node.arguments;
+  return /Array$/.test(node.callee.name) && node.callee.name !== 'Array' && more.length === 0 && length?.value === 0;
+}
+
 /** What an initializer gives away by its form alone, whatever its type says. */
 function whyMutableForm(init, annotated) {
   const node = bare(init);
@@ -120,7 +128,9 @@ export const noModuleState = {
     const services = context.sourceCode.parserServices;
     const checker = services.program.getTypeChecker();
     const why = (nameNode, init, annotated) =>
-      (init && whyMutableForm(init, annotated)) ?? whyMutable(checker, services.getTypeAtLocation(nameNode));
+      isEmptyTypedArray(init)
+        ? null
+        : ((init && whyMutableForm(init, annotated)) ?? whyMutable(checker, services.getTypeAtLocation(nameNode)));
     const top = (node) => node.parent.type === 'Program' || node.parent.type === 'ExportNamedDeclaration';
     return {
       VariableDeclaration(node) {
