@@ -55,6 +55,9 @@ describe('imports between layers', () => {
       rulesBroken('sim/planted.ts', `import { x } from '${s}';\nexport const y: number = x;\n`);
     expect(await imports('../package.json')).toContain('house/layering');
     expect(await imports('./clock.test.ts')).toContain('house/layering');
+    expect(await imports('./testing.ts')).toContain('house/layering');
+    expect(await imports('./room/test-kit.ts')).toContain('house/layering');
+    expect(await imports('./room/own-testing.ts')).toEqual([]);
     expect(await imports('./fixtures/log.ts')).toContain('house/layering');
     expect(await imports('/sim/clock.ts')).toContain('house/layering');
     expect(await imports('file:///sim/clock.ts')).toContain('house/layering');

@@ -61,7 +61,7 @@ export const layering = {
     schema: [],
     messages: {
       upwards: "{{from}}/ must not import '{{specifier}}': it may import from {{allowed}} only",
-      test: "'{{specifier}}' belongs to tests; only tests may import it, and only from fixtures/",
+      test: "'{{specifier}}' belongs to tests; tests alone may import helpers (fixtures/, testing.ts, test-kit.ts), and nobody a test",
       dynamic: 'the module of an import() inside a layer must be a literal',
       absolute: "name files of the project by a relative path, not '{{specifier}}'",
     },

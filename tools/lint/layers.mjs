@@ -35,10 +35,10 @@ export const STATELESS_LAYERS = ['sim', 'kernel-model', 'services'];
 /** Folders with code of the project. */
 export const CODE_FOLDERS = [...Object.keys(LAYERS), 'test', 'bench', 'tools'];
 
-/** Files that only tests may use: the tests themselves, and the helpers in a fixtures/ folder beside them. */
-export const TEST_FILES = ['**/*.test.ts', '**/fixtures/**/*.ts'];
+/** Files that only tests may use: the tests themselves, and their helpers: a fixtures/ folder, testing.ts or test-kit.ts beside them. */
+export const TEST_FILES = ['**/*.test.ts', '**/fixtures/**/*.ts', '**/testing.ts', '**/test-kit.ts'];
 
 /** @param {string} path relative to the root, or as an import names it */
 export function isTestFile(path) {
-  return /\.test\.[cm]?[jt]s$/.test(path) || /(^|\/)fixtures\//.test(path);
+  return /\.test\.[cm]?[jt]s$/.test(path) || /(^|\/)(fixtures\/|(testing|test-kit)\.ts$)/.test(path);
 }
