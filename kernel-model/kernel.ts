@@ -75,7 +75,7 @@ export class Kernel {
   readonly tasks: Task[] = [];
   /** The running task; null before boot has ended and after a panic. */
   current: Task | null = null;
-  /** Consecutive turns that were failed poll rounds, with no event between them. */
+  /** Consecutive turns that were failed poll rounds or lone retries, with no event or wake between them. */
   idleTurns = 0;
   /** Ids of the names that may set other tasks' QoS. */
   readonly qosAdministrators: readonly ServiceId[];
@@ -189,6 +189,7 @@ export class Kernel {
     if (!this.scheduler.enqueue(pid, task.qos)) return false;
     task.state = 'ready';
     task.blockKind = 'none';
+    this.idleTurns = 0;
     if (this.trace.on) this.trace.emit({ kind: 'task-wake', woken: pid });
     return true;
   }
@@ -197,6 +198,7 @@ export class Kernel {
   blockOnEndpoint(task: Task, kind: 'recv' | 'send', endpoint: number, deadline: number): number {
     this.charge(this.costs.block);
     const waiters = this.#waiters(kind, endpoint);
+    task.waitsInIpc = true;
     addWaiter(waiters, task.pid);
     this.#markBlocked(task, kind, endpoint, deadline);
     if (deadline !== 0 && deadline < this.#earliestDeadline) this.#earliestDeadline = deadline;
@@ -214,6 +216,7 @@ export class Kernel {
   blockOnChild(task: Task, target: number): number {
     this.charge(this.costs.block);
     task.waitTarget = target;
+    task.waitsInIpc = false;
     this.#markBlocked(task, 'wait', -1, 0);
     if (this.reschedule()) task.lone = false;
     else this.#retryAlone(task);
@@ -391,6 +394,8 @@ export class Kernel {
   #retryAlone(task: Task): void {
     task.lone = true;
     task.state = 'ready';
+    task.blockKind = 'none';
+    this.idleTurns = 1;
     const queued = this.scheduler.enqueue(task.pid, task.qos);
     assert(queued && this.reschedule(), 'a lone task must find room in an empty run queue');
   }
@@ -400,11 +405,12 @@ export class Kernel {
    * or guard rejection. True when none of them can ever come.
    */
   #skipLoneRetries(task: Task, untilNs: number): boolean {
-    const inIpc = task.request.nr !== Nr.WAIT;
+    if (this.idleTurns === 0) return false;
+    const inIpc = task.waitsInIpc;
     const guarded = this.image.options.loneReceiverEinval;
     const wakeAt = Math.min(this.clock.next, inIpc ? this.#earliestDeadline : Infinity);
     if (wakeAt === Infinity && !guarded) return true;
-    if (task.loneCost === 0 || this.scheduler.linesLeft > 0) return false;
+    if (task.loneCost === 0 || this.scheduler.linesLeft > 0 || !this.image.skipPolls) return false;
     let retries = Math.floor((Math.min(wakeAt, untilNs) - 1 - this.clock.now) / task.loneCost);
     if (guarded) retries = Math.min(retries, this.storm.left);
     if (retries > 0) {

@@ -87,6 +87,8 @@ export class Task {
   retry = false;
   /** True: the last attempt found nothing else to run, so the task retries alone (sheet 10, section 5.3). */
   lone = false;
+  /** True: the last block was in IPC, whose retries scan for expired deadlines; false: in WAIT. */
+  waitsInIpc = false;
   /** Virtual ns one lone retry took last time, 0 while unknown. */
   loneCost = 0;
   /** a0 for the program when it resumes. */
