@@ -26,7 +26,7 @@ export const RETRY_YIELDS = 100;
 /** Contract: ns between the starts of two attempts. */
 export const RETRY_INTERVAL_NS = 1_000_000_000;
 
-/** The store a request is served from; null while the journal is not open. */
+/** A store whose device may issue syscalls. */
 export type ServingStore = Store<Syscall>;
 
 /** The two-way switch between memory and block device. */
@@ -60,10 +60,9 @@ export class Backend {
     return null;
   }
 
-  /** The store to serve from. */
+  /** The store to serve from; null while there is none that could keep what it is given. */
   get store(): ServingStore | null {
-    if (this.#journal !== null) return this.#driver.needsRestart ? null : this.#journal;
-    return this.#options.restartFails ? this.#memory : null;
+    return this.#journal ?? (this.#options.restartFails ? this.#memory : null);
   }
 
   /** A change was asked for: in the reference memory stays the store from here on. */
