@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { TestMachine } from './test-machine.ts';
 import type { BlkDriverOptions } from './virtio-blk-driver.ts';
-import { VirtioBlk } from './virtio-blk-driver.ts';
+import { VirtioBlkDriver } from './virtio-blk-driver.ts';
 import { DriverQueue, queueLayout } from './virtqueue-driver.ts';
 
 const CONTRACT: BlkDriverOptions = { statusPreset: false, restartFails: false };
@@ -13,9 +13,12 @@ function machineWithDevice(): TestMachine {
   return machine;
 }
 
-function started(options: BlkDriverOptions = CONTRACT): { readonly machine: TestMachine; readonly blk: VirtioBlk } {
+function started(options: BlkDriverOptions = CONTRACT): {
+  readonly machine: TestMachine;
+  readonly blk: VirtioBlkDriver;
+} {
   const machine = machineWithDevice();
-  const blk = new VirtioBlk(machine.sys, SLOT, options);
+  const blk = new VirtioBlkDriver(machine.sys, SLOT, options);
   expect(machine.call(blk.start())).toBeNull();
   machine.text = '';
   machine.registers.length = 0;
@@ -38,7 +41,7 @@ describe('start (sheet 50, section 3; sheet 05, section 12)', () => {
   it('prints the ten lines of the reference in their order', () => {
     const machine = machineWithDevice();
     machine.capacity = [0x2_0000, 0];
-    expect(machine.call(new VirtioBlk(machine.sys, SLOT, CONTRACT).start())).toBeNull();
+    expect(machine.call(new VirtioBlkDriver(machine.sys, SLOT, CONTRACT).start())).toBeNull();
     expect(machine.lines).toEqual([...PAGE_LINES, 'virtio-blk: cap=0000000000020000 sectors', 'virtio-blk: warmup ok']);
     expect(machine.disk).toEqual(['read 0']);
     expect(machine.yields).toBe(1000);
@@ -46,7 +49,7 @@ describe('start (sheet 50, section 3; sheet 05, section 12)', () => {
 
   it('makes the register accesses of the reference in their order', () => {
     const machine = machineWithDevice();
-    machine.call(new VirtioBlk(machine.sys, SLOT, CONTRACT).start());
+    machine.call(new VirtioBlkDriver(machine.sys, SLOT, CONTRACT).start());
     const expected =
       'R000 R008 R004 R000 R004 R008 R00c W070=0 W028=1000 R004 W070=3 W014=0 R010 W014=1 R010 W024=0 W020=200 W024=1 ' +
       'W020=1 R070 W070=b R070 W030=0 R034 W030=0 R034 W038=8 R004 W080=8185b000 W084=0 W090=8185b080 W094=0 ' +
@@ -58,7 +61,7 @@ describe('start (sheet 50, section 3; sheet 05, section 12)', () => {
     const machine = machineWithDevice();
     machine.version = 1;
     machine.mode = 'silent'; // The device here reads modern registers only.
-    expect(machine.call(new VirtioBlk(machine.sys, SLOT, CONTRACT).start())).toBe('timeout');
+    expect(machine.call(new VirtioBlkDriver(machine.sys, SLOT, CONTRACT).start())).toBe('timeout');
     expect(machine.lines[0]).toBe('virtio-blk: mmio legacy');
     const setup = ['W 028=1000', 'W 03c=4', 'W 040=8185b'];
     expect(machine.registers.filter((access) => setup.includes(access))).toEqual(['W 028=1000', ...setup]);
@@ -68,7 +71,7 @@ describe('start (sheet 50, section 3; sheet 05, section 12)', () => {
   it('reads a capacity beyond 32 bits', () => {
     const machine = machineWithDevice();
     machine.capacity = [0, 1];
-    const blk = new VirtioBlk(machine.sys, SLOT, CONTRACT);
+    const blk = new VirtioBlkDriver(machine.sys, SLOT, CONTRACT);
     machine.call(blk.start());
     expect(blk.blockCount).toBe(2 ** 32);
     expect(machine.lines).toContain('virtio-blk: cap=0000000100000000 sectors');
@@ -78,7 +81,7 @@ describe('start (sheet 50, section 3; sheet 05, section 12)', () => {
     const refused = (change: (machine: TestMachine) => void): unknown => {
       const machine = machineWithDevice();
       change(machine);
-      return machine.call(new VirtioBlk(machine.sys, SLOT, CONTRACT).start());
+      return machine.call(new VirtioBlkDriver(machine.sys, SLOT, CONTRACT).start());
     };
     expect(refused((m) => (m.magic = 1))).toBe('bad-magic');
     expect(refused((m) => (m.deviceId = 1))).toBe('not-block-device');
@@ -92,13 +95,13 @@ describe('start (sheet 50, section 3; sheet 05, section 12)', () => {
   it('reports a failed warm-up', () => {
     const machine = machineWithDevice();
     machine.mode = 'io-error';
-    expect(machine.call(new VirtioBlk(machine.sys, SLOT, CONTRACT).start())).toBe('io');
+    expect(machine.call(new VirtioBlkDriver(machine.sys, SLOT, CONTRACT).start())).toBe('io');
     expect(machine.lines.slice(-2)).toEqual(['virtio-blk: status err=00000001', 'virtio-blk: warmup failed']);
   });
 
   it('OBS-14: starts again with the pages it has', () => {
     const machine = machineWithDevice();
-    const blk = new VirtioBlk(machine.sys, SLOT, CONTRACT);
+    const blk = new VirtioBlkDriver(machine.sys, SLOT, CONTRACT);
     machine.mode = 'io-error';
     expect(machine.call(blk.start())).toBe('io');
     machine.mode = 'ok';
@@ -109,7 +112,7 @@ describe('start (sheet 50, section 3; sheet 05, section 12)', () => {
 
   it('statefs-restart: the reference asks for new pages and fails on the address', () => {
     const machine = machineWithDevice();
-    const blk = new VirtioBlk(machine.sys, SLOT, { statusPreset: true, restartFails: true });
+    const blk = new VirtioBlkDriver(machine.sys, SLOT, { statusPreset: true, restartFails: true });
     machine.mode = 'io-error';
     machine.call(blk.start());
     machine.mode = 'ok';

@@ -10,7 +10,7 @@ import { CapKind } from '../../kernel-model/abi.ts';
 import type { Sys, Syscall } from '../../kernel-model/sys.ts';
 import { yields } from '../lib/ipc.ts';
 import type { Call } from '../lib/ipc.ts';
-import { VirtioBlk } from '../lib/virtio-blk-driver.ts';
+import { VirtioBlkDriver } from '../lib/virtio-blk-driver.ts';
 import { MemoryBlocks } from './blocks.ts';
 import type { StatefsdOptions } from './options.ts';
 import { CONTRACT_STORE, REFERENCE_STORE, Store } from './store.ts';
@@ -34,7 +34,7 @@ export class Backend {
   readonly #sys: Sys;
   readonly #options: StatefsdOptions;
   readonly #storeOptions: StoreOptions;
-  readonly #driver: VirtioBlk;
+  readonly #driver: VirtioBlkDriver;
   #memory: ServingStore | null = null;
   #journal: ServingStore | null = null;
   #driverUp = false;
@@ -46,7 +46,7 @@ export class Backend {
     this.#sys = sys;
     this.#options = options;
     this.#storeOptions = options.staleTail ? REFERENCE_STORE : CONTRACT_STORE;
-    this.#driver = new VirtioBlk(sys, MMIO_SLOT, {
+    this.#driver = new VirtioBlkDriver(sys, MMIO_SLOT, {
       statusPreset: options.statusPreset,
       restartFails: options.restartFails,
     });

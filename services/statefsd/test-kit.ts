@@ -3,6 +3,8 @@
  * flushed.
  */
 import type { BlockDevice, BlockFault } from './blocks.ts';
+import { CONTRACT_STORE, Store } from './store.ts';
+import type { StoreOptions } from './store.ts';
 
 /** Runs a generator whose device never yields. */
 export function run<T>(generator: Generator<never, T, number>): T {
@@ -19,6 +21,18 @@ export function hex(text: string): Uint8Array {
 /** UTF-8 bytes of a text. */
 export function utf8(text: string): Uint8Array {
   return new TextEncoder().encode(text);
+}
+
+/** Opens a store that must open. */
+export function openStore(device: BlockDevice<never>, options: StoreOptions = CONTRACT_STORE): Store<never> {
+  const store = run(Store.open(device, options));
+  if (typeof store === 'string') throw new Error(store);
+  return store;
+}
+
+/** A stored value as text, or the error. */
+export function textOf(value: Uint8Array | string): string {
+  return typeof value === 'string' ? `error ${value}` : Buffer.from(value).toString();
 }
 
 /**
