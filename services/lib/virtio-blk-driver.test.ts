@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { TestMachine } from './test-machine.ts';
+import { TestMachine } from './fixtures/task-machine.ts';
 import type { BlkDriverOptions } from './virtio-blk-driver.ts';
 import { VirtioBlkDriver } from './virtio-blk-driver.ts';
 import { DriverQueue, queueLayout } from './virtqueue-driver.ts';

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { CONTRACT } from './options.ts';
-import { Bench, checkReply, KEYSTORED, METRICSD, SELFTEST, UPDATED } from './test-bench.ts';
+import { Bench, checkReply, KEYSTORED, METRICSD, SELFTEST, UPDATED } from './fixtures/bench.ts';
 import { hex, utf8 } from './test-kit.ts';
 import { encodeDel, encodeGet, encodeList, encodePut, encodeReopen, encodeSync } from './wire.ts';
 

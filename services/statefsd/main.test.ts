@@ -1,9 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { TestEndpoint, TestMachine } from '../lib/test-machine.ts';
+import { TestEndpoint, TestMachine } from '../lib/fixtures/task-machine.ts';
 import { statefsdProgram } from './main.ts';
 import { CONTRACT, REFERENCE } from './options.ts';
-import { Bench, KEYSTORED, METRICSD, SELFTEST, UPDATED } from './test-bench.ts';
+import { Bench, KEYSTORED, METRICSD, SELFTEST, UPDATED } from './fixtures/bench.ts';
 import { hex, utf8 } from './test-kit.ts';
 import {
   decodeGetReply,
