@@ -177,7 +177,7 @@ describe('audit (section 10.5)', () => {
     bench.send(hex('53460102 0100 61'), 5n);
     const [own] = bench.inbox.queue;
     expect([own?.frame.subarray(0, 4), own?.cap]).toEqual([hex('4c4f0101'), bench.inbox]);
-    bench.send(encodeGet(1n, '/state/a') as Uint8Array, SELFTEST);
+    bench.send(encodeGet(1n, '/state/a'), SELFTEST);
     expect(bench.machine.caps.get(8)).toBe(bench.inbox);
   });
 });
