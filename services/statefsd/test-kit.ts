@@ -51,6 +51,8 @@ export class WriteLogBlocks implements BlockDevice<never> {
   history: { readonly index: number; readonly data: Uint8Array }[] = [];
   /** Fails the operation whose count reaches this. */
   failAt = Infinity;
+  /** Fails the operations it says, by their count from 1. A failed operation does nothing. */
+  failing: ((count: number) => boolean) | null = null;
   #count = 0;
   #current: Uint8Array[];
 
@@ -104,6 +106,6 @@ export class WriteLogBlocks implements BlockDevice<never> {
 
   #fails(): boolean {
     this.#count += 1;
-    return this.#count === this.failAt;
+    return this.#count === this.failAt || this.failing?.(this.#count) === true;
   }
 }
