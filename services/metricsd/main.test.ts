@@ -11,7 +11,7 @@ import {
 } from '../statefsd/wire.ts';
 import { METRICSD_CONTRACT, metricsdProgram } from './main.ts';
 import type { MetricsdOptions } from './main.ts';
-import { Driver } from '../lib/test-driver.ts';
+import { Driver } from '../lib/fixtures/test-driver.ts';
 import {
   OP_COUNTER_INC,
   OP_PING,
