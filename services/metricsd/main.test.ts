@@ -4,6 +4,7 @@ import {
   OP_DEL,
   OP_PUT,
   STATUS_ACCESS_DENIED,
+  STATUS_NOT_FOUND,
   STATUS_OK,
   decodeRequest as decodeStore,
   encodeStatusReply,
@@ -159,7 +160,7 @@ describe('start-up (sheet 40, 12.1)', () => {
   it('OBS-16: never says ready while logd is mute, but serves', () => {
     const bench = new Bench();
     bench.logAck = never;
-    bench.request(ping(5), { after: 3000 * MS }).boot();
+    bench.request(counter(4), { after: 2500 * MS }).request(ping(5), { after: 3000 * MS }).boot();
     expect(bench.uart).not.toContain('metricsd: ready');
     expect(bench.replies.at(-1)?.frame).toEqual([0x4d, 0x54, 1, 0x86, 0, 5, 0, 0, 0]);
   });
@@ -173,6 +174,13 @@ describe('start-up (sheet 40, 12.1)', () => {
     expect(bench.uart.indexOf('metricsd: ready')).toBeGreaterThan(
       bench.uart.indexOf('[INFO metricsd] metrics snapshot counter name=selftest.cap value=1'),
     );
+  });
+
+  it('OBS-16: the proof counts when the line itself already read the acknowledgement', () => {
+    const bench = new Bench();
+    bench.logAck = () => ({ status: 0, after: 0 });
+    expect(bench.boot().uart.at(-1)).toBe('metricsd: ready');
+    expect(bench.now).toBeLessThan(MS);
   });
 
   it('quirk ready-before-proof: says ready before anything was logged', () => {
@@ -250,6 +258,7 @@ describe('loop (sheet 40, 12.2)', () => {
       'metricsd: reject over_limit / 2',
       'metricsd: reject over_limit / 4',
     ]);
+    expect(bench.uart.filter((line) => line === 'metricsd: reject invalid_args')).toHaveLength(1);
     expect([...bench.notes]).toEqual([
       ['reject.invalid_args', 2],
       ['reject.over_limit', 1],
@@ -448,6 +457,31 @@ describe('retention, acknowledged (contract)', () => {
     bench.boot({ recipe: '[retention]\nttl_windows=2\ngc_batch=1' });
     const windows = [...bench.store.keys()].filter((key) => key.includes('/10s/'));
     expect(windows.map((key) => key.slice(-3))).toEqual(['w_2', 'w_3']);
+  });
+
+  it('OBS-20: a window that the store does not know is as good as deleted; any other refusal is counted', () => {
+    for (const [status, lost] of [
+      [STATUS_NOT_FOUND, undefined],
+      [STATUS_ACCESS_DENIED, 2],
+    ] as const) {
+      const bench = new Bench();
+      bench.storeAck = (frame) => ({ status: frame[3] === OP_DEL ? status : 0, after: 1000 });
+      for (let i = 0; i < 5; i++) bench.request(counter(i), { after: i * 10_000 * MS });
+      bench.boot({ recipe: '[retention]\nttl_windows=2\ngc_batch=1' });
+      expect(bench.storeFrames.filter((f) => f.op === OP_DEL)).toHaveLength(2);
+      expect(bench.notes.get('retention.delete')).toBe(lost);
+    }
+  });
+
+  it('OBS-15, OBS-20: what a dead store costs is counted and bounded', () => {
+    const bench = new Bench();
+    bench.storeAck = never;
+    for (let i = 0; i < 40; i++) bench.request(counter(i), { after: i * 10_000 * MS });
+    bench.boot({ recipe: '[retention]\nttl_windows=1\ngc_batch=1' });
+    expect(bench.notes.get('retention.record')).toBe(40);
+    expect(bench.notes.get('retention.rollup')).toBe(39 + 6);
+    // 38 short and 5 long windows went past their time, 32 deletes are still owed.
+    expect(bench.notes.get('retention.delete')).toBe(38 + 5 - 32);
   });
 
   it('OBS-20: retention that is switched off neither writes nor speaks', () => {
