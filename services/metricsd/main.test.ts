@@ -1,3 +1,4 @@
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { Errno } from '../../kernel-model/abi.ts';
 import {
@@ -59,6 +60,7 @@ class Bench extends Driver {
   readonly logged: string[] = [];
   readonly store = new Map<string, string>();
   readonly storeFrames: { version: number; op: number; key: string; length: number; moved: boolean; at: number }[] = [];
+  readonly arrivals: number[] = [];
   readonly replies: { at: number; slot: number; frame: number[] }[] = [];
 
   constructor() {
@@ -101,6 +103,7 @@ class Bench extends Driver {
   }
 
   request(frame: Uint8Array, options: { cap?: number; after?: number; sender?: bigint } = {}): this {
+    this.arrivals.push(this.now + (options.after ?? 0));
     this.push(3, frame, { sender: SELFTEST, ...options });
     return this;
   }
@@ -579,5 +582,52 @@ describe('retention, unacknowledged (quirk wal-unacknowledged)', () => {
     bench.request(counter(1)).boot({}, REFERENCE);
     expect(bench.waiting(5)).toBe(1);
     expect(bench.uart).toContain('[INFO metricsd] retention wal verified');
+  });
+});
+
+describe('under faults', () => {
+  const ack = fc.oneof(
+    { weight: 4, arbitrary: fc.record({ status: fc.constant(0), after: fc.nat(2 * MS) }) },
+    { weight: 1, arbitrary: fc.record({ status: fc.nat(8), after: fc.nat(700 * MS) }) },
+    { weight: 1, arbitrary: fc.constant(null) },
+  );
+  const traffic = fc.array(fc.record({ kind: fc.nat(3), gap: fc.nat(900 * MS) }), { maxLength: 25 });
+  const acks = fc.array(ack, { minLength: 1, maxLength: 40 });
+  const refusals = fc.array(fc.boolean(), { minLength: 7, maxLength: 7 });
+
+  it('OBS-15, OBS-21, COR-3: every request is answered in time, no capability leaks, nothing false is claimed', () => {
+    fc.assert(
+      fc.property(traffic, acks, acks, refusals, (requests, logAcks, storeAcks, full) => {
+        const bench = new Bench();
+        const at = <T>(list: readonly T[], nth: number): T => list[(nth - 1) % list.length]!;
+        let stored = false;
+        bench.logAck = (_, nth) => at(logAcks, nth);
+        bench.storeAck = (_, nth) => {
+          const answer = at(storeAcks, nth);
+          if (answer?.status === 0) stored = true;
+          return answer;
+        };
+        let sends = 0;
+        bench.refuse = (slot, frame) => {
+          const busy = (slot === 7 || slot === 8) && frame.length > 0 && full[sends++ % full.length] === true;
+          return busy ? -Errno.EAGAIN : 0;
+        };
+        let t = 3000 * MS;
+        requests.forEach(({ kind, gap }, i) => {
+          t += gap;
+          bench.request([counter(i), start(i), end(i), ping(i)][kind]!, { after: t });
+        });
+        bench.boot();
+        expect(bench.exit).toBeNull();
+        expect(bench.replies.map((r) => r.frame[5])).toEqual(requests.map((_, i) => i));
+        expect([...bench.caps].sort((a, b) => a - b)).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
+        if (!stored) expect(bench.uart.join()).not.toContain('retention');
+        const acked = logAcks.some((a) => a?.status === 0);
+        if (!acked) expect(bench.uart).not.toContain('metricsd: ready');
+        const busyNs = bench.replies.map((r, i) => r.at - Math.max(bench.arrivals[i]!, bench.replies[i - 1]?.at ?? 0));
+        for (const ns of busyNs) expect(ns).toBeLessThan(410 * MS);
+      }),
+      { seed: 20240, numRuns: 200 },
+    );
   });
 });
