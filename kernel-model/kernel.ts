@@ -17,6 +17,7 @@ import { KernelUart } from './kernel-uart.ts';
 import type { UartSink } from './kernel-uart.ts';
 import { GuestFault } from './memory-side.ts';
 import type { MemorySide } from './memory-side.ts';
+import { PayloadStore } from './payload.ts';
 import { lookAhead } from './poll.ts';
 import { NO_PID, Scheduler } from './scheduler.ts';
 import { StormGuard, typedPc } from './storm.ts';
@@ -69,6 +70,7 @@ export class Kernel {
   readonly uart: KernelUart;
   readonly router = new Router(PRECREATED_ENDPOINTS);
   readonly scheduler: Scheduler;
+  readonly payloads = new PayloadStore();
   readonly storm = new StormGuard();
   readonly memory: MemorySide;
   /** Index = pid; records are never removed. */
@@ -163,6 +165,8 @@ export class Kernel {
     task.exitCode = code;
     task.blockKind = 'none';
     task.retry = false;
+    task.lone = false;
+    task.polling = false;
     task.caps.clear();
     task.children.length = 0;
     this.scheduler.remove(task.pid);
@@ -198,7 +202,6 @@ export class Kernel {
   blockOnEndpoint(task: Task, kind: 'recv' | 'send', endpoint: number, deadline: number): number {
     this.charge(this.costs.block);
     const waiters = this.#waiters(kind, endpoint);
-    task.waitsInIpc = true;
     addWaiter(waiters, task.pid);
     this.#markBlocked(task, kind, endpoint, deadline);
     if (deadline !== 0 && deadline < this.#earliestDeadline) this.#earliestDeadline = deadline;
@@ -216,7 +219,6 @@ export class Kernel {
   blockOnChild(task: Task, target: number): number {
     this.charge(this.costs.block);
     task.waitTarget = target;
-    task.waitsInIpc = false;
     this.#markBlocked(task, 'wait', -1, 0);
     if (this.reschedule()) task.lone = false;
     else this.#retryAlone(task);
@@ -299,6 +301,7 @@ export class Kernel {
       if ((!wasLone || this.image.options.loneReceiverEinval) && this.storm.rejects(pc)) {
         this.charge(this.costs.rejected);
         task.lone = false;
+        task.blockKind = 'none';
         task.retry = false;
         this.#finish(task, nr, -Errno.EINVAL);
         return;
@@ -309,7 +312,10 @@ export class Kernel {
     const result = handlerOf(nr)(this, task, request);
     if (result > BLOCKED) {
       task.retry = false;
-      task.lone = false;
+      if (wasLone) {
+        task.lone = false;
+        task.blockKind = 'none';
+      }
       this.#finish(task, nr, result);
     } else {
       task.retry = result !== SWITCHED;
@@ -320,7 +326,7 @@ export class Kernel {
   /** Resumes the program; false when it ended instead of asking for something. */
   #resume(task: Task): boolean {
     const generator = task.generator;
-    assert(generator !== null, `task ${task.pid} runs without a program`);
+    assert(generator !== null, 'a task without a program was scheduled');
     if (task.request.nr === Macro.ECALL) task.sys.regs[0] = BigInt.asUintN(64, BigInt(task.result));
     try {
       const step = generator.next(task.result);
@@ -370,17 +376,19 @@ export class Kernel {
     task.blockKind = kind;
     task.blockEndpoint = endpoint;
     task.blockDeadline = deadline;
-    this.scheduler.remove(task.pid);
+    // The running task is in no queue: leaving the hart is all the purge there is.
+    this.scheduler.current = NO_PID;
   }
 
   /** Expired scan (sheet 10, section 5.3): runs when a task is about to block in IPC, ascending by pid. */
   #wakeExpired(): void {
+    if (this.#earliestDeadline === Infinity) return;
     const now = this.nowNs();
     if (now < this.#earliestDeadline) return;
     let earliest = Infinity;
     for (const task of this.tasks) {
       const kind = task.blockKind;
-      if ((kind !== 'recv' && kind !== 'send') || task.blockDeadline === 0) continue;
+      if (task.state !== 'blocked' || (kind !== 'recv' && kind !== 'send') || task.blockDeadline === 0) continue;
       if (now >= task.blockDeadline) {
         removeWaiter(this.#waiters(kind, task.blockEndpoint), task.pid);
         if (this.wake(task.pid)) continue;
@@ -394,7 +402,6 @@ export class Kernel {
   #retryAlone(task: Task): void {
     task.lone = true;
     task.state = 'ready';
-    task.blockKind = 'none';
     this.idleTurns = 1;
     const queued = this.scheduler.enqueue(task.pid, task.qos);
     assert(queued && this.reschedule(), 'a lone task must find room in an empty run queue');
@@ -406,7 +413,7 @@ export class Kernel {
    */
   #skipLoneRetries(task: Task, untilNs: number): boolean {
     if (this.idleTurns === 0) return false;
-    const inIpc = task.waitsInIpc;
+    const inIpc = task.blockKind !== 'wait';
     const guarded = this.image.options.loneReceiverEinval;
     const wakeAt = Math.min(this.clock.next, inIpc ? this.#earliestDeadline : Infinity);
     if (wakeAt === Infinity && !guarded) return true;

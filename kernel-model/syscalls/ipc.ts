@@ -93,7 +93,7 @@ export function ipcSendV1(kernel: Kernel, task: Task, request: Syscall): number 
     ty: request.ty,
     flags: request.headerFlags,
     len,
-    payload: bytes.slice(),
+    payload: kernel.payloads.copy(bytes),
     moved,
     serviceId: task.serviceId,
   };
