@@ -11,8 +11,20 @@ type Body = Generator<Syscall, number, number>;
 const ENDPOINTS = 4;
 
 type Step =
-  | { readonly do: 'send' | 'recv'; readonly slot: number; readonly flags: number; readonly wait: number; readonly len: number }
-  | { readonly do: 'poll'; readonly slots: readonly number[]; readonly wait: number; readonly every: number; readonly most: number }
+  | {
+      readonly do: 'send' | 'recv';
+      readonly slot: number;
+      readonly flags: number;
+      readonly wait: number;
+      readonly len: number;
+    }
+  | {
+      readonly do: 'poll';
+      readonly slots: readonly number[];
+      readonly wait: number;
+      readonly every: number;
+      readonly most: number;
+    }
   | { readonly do: 'yield' | 'clone' | 'wait' | 'print' }
   | { readonly do: 'qos'; readonly qos: number }
   | { readonly do: 'close'; readonly slot: number }
@@ -41,7 +53,13 @@ function* perform(kernel: Kernel, sys: Sys, step: Step, log: string[]): Body {
   const until = 'wait' in step && step.wait > 0 ? kernel.nowNs() + step.wait : 0;
   switch (step.do) {
     case 'send':
-      return yield sys.send(step.slot, new Uint8Array(step.len), step.flags & NONBLOCK, until, step.len % 5 === 4 ? 5 : -1);
+      return yield sys.send(
+        step.slot,
+        new Uint8Array(step.len),
+        step.flags & NONBLOCK,
+        until,
+        step.len % 5 === 4 ? 5 : -1,
+      );
     case 'recv':
       return yield sys.recvV2(step.slot, 12, step.flags, until);
     case 'poll': {
@@ -79,7 +97,8 @@ function* perform(kernel: Kernel, sys: Sys, step: Step, log: string[]): Body {
 
 function grantAll(kernel: Kernel, pid: number): void {
   const task = kernel.tasks[pid]!;
-  for (let i = 0; i < ENDPOINTS; i++) grant(task, i, endpointCap(8 + i, Rights.SEND | Rights.RECV | (i === 3 ? Rights.MANAGE : 0)));
+  for (let i = 0; i < ENDPOINTS; i++)
+    grant(task, i, endpointCap(8 + i, Rights.SEND | Rights.RECV | (i === 3 ? Rights.MANAGE : 0)));
 }
 
 /** What must hold between two turns. */
@@ -166,10 +185,13 @@ const spawning: fc.Arbitrary<Step> = fc.record({
   steps: fc.array(flat, { maxLength: 5 }),
 });
 const plan: fc.Arbitrary<Plan> = fc.record({
-  tasks: fc.array(fc.array(fc.oneof({ weight: 10, arbitrary: flat }, { weight: 1, arbitrary: spawning }), { maxLength: 15 }), {
-    minLength: 1,
-    maxLength: 5,
-  }),
+  tasks: fc.array(
+    fc.array(fc.oneof({ weight: 10, arbitrary: flat }, { weight: 1, arbitrary: spawning }), { maxLength: 15 }),
+    {
+      minLength: 1,
+      maxLength: 5,
+    },
+  ),
   events: fc.array(fc.record({ at: fc.nat(1_900_000), endpoint: fc.nat(ENDPOINTS - 1) }), { maxLength: 8 }),
   einval: fc.boolean(),
 });
