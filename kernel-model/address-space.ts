@@ -42,6 +42,8 @@ export class AddressSpace {
   readonly root: number;
   /** satp that activates this space. */
   readonly satp: bigint;
+  /** Tasks that run in it; the last one to be reaped takes it along. */
+  tasks = 0;
   readonly #memory: GuestMemory;
   readonly #pages: TablePages;
   readonly #tables: number[];
