@@ -127,7 +127,7 @@ describe('address spaces', () => {
         const { ram, pages } = shared;
         const root = pages.allocate() ?? 0;
         const model = new Map<number, { pa: number; flags: number }>();
-        const space = new AddressSpace(ram, pages, 1, 1, [root]);
+        const space = new AddressSpace(ram, pages, 1, 1, [root], 0);
         for (const { page: index, far, pa, flags } of ops) {
           const va = index * 4096 + (far ? 0x3fff_8000 : 0x20_0000);
           const error = mapPage(ram, pages, root, va, 0x8100_0000 + pa * 4096, flags, () => undefined);

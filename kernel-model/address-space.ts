@@ -42,6 +42,8 @@ export class AddressSpace {
   readonly root: number;
   /** satp that activates this space. */
   readonly satp: bigint;
+  /** Pages of the kernel that its creation mapped. */
+  readonly kernelPages: number;
   /** Tasks that run in it; the last one to be reaped takes it along. */
   tasks = 0;
   readonly #memory: GuestMemory;
@@ -50,7 +52,14 @@ export class AddressSpace {
   /** Page number to its leaf's flags plus physical page number * 256; entries never change once valid. */
   readonly #cache = new Map<number, number>();
 
-  constructor(memory: GuestMemory, pages: TablePages, handle: number, asid: number, tables: number[]) {
+  constructor(
+    memory: GuestMemory,
+    pages: TablePages,
+    handle: number,
+    asid: number,
+    tables: number[],
+    kernelPages: number,
+  ) {
     const root = tables[0];
     assert(root !== undefined, 'address space without a root table');
     this.#memory = memory;
@@ -59,6 +68,7 @@ export class AddressSpace {
     this.handle = handle;
     this.asid = asid;
     this.root = root;
+    this.kernelPages = kernelPages;
     this.satp = SATP_SV39 | (BigInt(asid) << 44n) | BigInt(root / PAGE_SIZE);
   }
 
@@ -143,13 +153,9 @@ export class AddressSpaces {
   #steps: KmapStep[] = [];
   readonly #links: KmapLink[] = [];
   #image = new Uint8Array(0);
+  #kernelPages = 0;
 
-  constructor(
-    memory: GuestMemory,
-    pages: TablePages,
-    addresses: KernelAddresses,
-    print: (line: string) => void,
-  ) {
+  constructor(memory: GuestMemory, pages: TablePages, addresses: KernelAddresses, print: (line: string) => void) {
     this.#memory = memory;
     this.#pages = pages;
     this.#addresses = addresses;
@@ -172,7 +178,7 @@ export class AddressSpaces {
     }
     let handle = 1;
     while (this.#spaces[handle]) handle++;
-    const space = new AddressSpace(this.#memory, this.#pages, handle, asid, tables);
+    const space = new AddressSpace(this.#memory, this.#pages, handle, asid, tables, this.#kernelPages);
     this.#spaces[handle] = space;
     return space;
   }
@@ -216,6 +222,7 @@ export class AddressSpaces {
         const error = mapPage(this.#memory, this.#pages, root, at, at, flags | Pte.V | Pte.G, created);
         assert(error === null || error === 'no-memory', `kernel mapping at ${hex(at)}: ${error ?? ''}`);
         if (error !== null) return false;
+        this.#kernelPages++;
       }
       return true;
     };

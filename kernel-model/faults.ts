@@ -99,7 +99,8 @@ function dumpPageFault(kernel: Kernel, memory: KernelMemory, task: Task, fault: 
     for (let word = 0; word < STACK_WORDS; word++) {
       const va = Number(sp) + word * 8;
       const pa = space?.translate(va, Access.LOAD) ?? NO_TRANSLATION;
-      const value = pa !== NO_TRANSLATION && memory.ram.contains(pa, 8) ? `0x${hex16(memory.ram.readU64(pa))}` : '<hole>';
+      const value =
+        pa !== NO_TRANSLATION && memory.ram.contains(pa, 8) ? `0x${hex16(memory.ram.readU64(pa))}` : '<hole>';
       uart.lf(`[USER-PF] stack +0x${(word * 8).toString(16).padStart(4, '0')} = ${value}`);
     }
   }

@@ -42,7 +42,7 @@ export interface PhysicalBus {
  * Gives an ELF without a program note its body: a hart that executes it. Null: nobody can, the task faults with an
  * illegal instruction when it first runs.
  */
-export type BodyOf = (task: () => Task, elf: ElfFile) => Program | null;
+export type BodyOf = (kernel: Kernel, elf: ElfFile) => Program | null;
 
 /** What the memory side needs beyond the kernel. */
 export interface MemoryOptions {
@@ -73,9 +73,9 @@ export class KernelMemory implements MemorySide {
   readonly tables: TablePages;
   readonly spaces: AddressSpaces;
   context: ActivationContext = 'trap';
-  readonly bodyOf: BodyOf;
   readonly #kernel: Kernel;
   readonly #bus: PhysicalBus | null;
+  readonly #bodyOf: BodyOf;
   #activations = 0;
 
   constructor(kernel: Kernel, options: MemoryOptions) {
@@ -86,7 +86,7 @@ export class KernelMemory implements MemorySide {
     };
     this.#kernel = kernel;
     this.#bus = options.bus;
-    this.bodyOf = options.bodyOf ?? ((): null => null);
+    this.#bodyOf = options.bodyOf ?? ((): null => null);
     this.ram = memory;
     this.arena = new PageArena(memory, VMO_ARENA_BASE, VMO_ARENA_END);
     this.stacks = new StackPool(STACK_POOL_BASE, STACK_POOL_END);
@@ -198,10 +198,10 @@ export class KernelMemory implements MemorySide {
   // -- bodies -------------------------------------------------------------------------------------------------------
 
   /** The body of a task that runs `elf`: the program its note names, else what the hart makes of it, else a fault. */
-  body(task: () => Task, elf: ElfFile): Program {
+  body(elf: ElfFile): Program {
     const name = programNote(elf);
     const program = name === null ? undefined : this.#kernel.image.programs.get(name);
-    return program ?? this.bodyOf(task, elf) ?? illegalBody(task);
+    return program ?? this.#bodyOf(this.#kernel, elf) ?? illegalBody(this.#kernel);
   }
 
   /** Ends the run as the kernel does when its heap has no page left (sheet 10, section 7.4). */
@@ -217,7 +217,7 @@ export class KernelMemory implements MemorySide {
     each: (piece: Uint8Array, at: number) => void,
   ): boolean {
     const space = this.spaceOf(task);
-    for (let at = 0; at < len; ) {
+    for (let at = 0; at < len;) {
       const here = va + at;
       const size = Math.min(len - at, PAGE_SIZE - (here % PAGE_SIZE));
       const pa = space === null ? NO_TRANSLATION : space.translate(here, access, false);
@@ -259,9 +259,9 @@ export class KernelMemory implements MemorySide {
 }
 
 /** A task without a program and without a hart: its first instruction is illegal. */
-export function illegalBody(task: () => Task): Program {
+export function illegalBody(kernel: Kernel): Program {
   // eslint-disable-next-line require-yield -- it ends before it could ask for anything
-  return function* body() {
-    throw new GuestFault('illegal', task().frame.pc, 0);
+  return function* body(sys) {
+    throw new GuestFault('illegal', kernel.tasks[sys.pid]?.frame.pc ?? 0, 0);
   };
 }
