@@ -14,6 +14,9 @@ export interface ScheduledEvent {
 /** Largest time the clock may hold: numbers are exact integers below 2^53 ns (about 104 days). */
 export const MAX_TIME = Number.MAX_SAFE_INTEGER;
 
+/** Cancelled events that may wait in the queue before it is swept, however few live ones there are. */
+const SWEEP_AT_LEAST = 64;
+
 /** The clock of one board (or of several boards that share a link). */
 export class Clock {
   /** Virtual ns since power-on. Read-only for everybody else. */
@@ -21,7 +24,10 @@ export class Clock {
   /** Time of the earliest scheduled event, Infinity when there is none. Kept current so that hot loops can compare. */
   next = Infinity;
   #sequence = 0;
-  readonly #heap: ScheduledEvent[] = [];
+  /** Binary heap by (time, sequence); its top is never a cancelled event. */
+  #heap: ScheduledEvent[] = [];
+  /** Cancelled events still in the heap. */
+  #cancelled = 0;
 
   /** Moves time forward by `ns` (>= 0, integer) without running events; the owner of the run loop calls {@link runDue}. */
   advance(ns: number): void {
@@ -29,8 +35,12 @@ export class Clock {
     assert(this.now <= MAX_TIME, 'virtual time beyond 2^53 ns');
   }
 
-  /** Calls `fire` once when time reaches `at` (ns, absolute; a time in the past fires at the next {@link runDue}). */
+  /**
+   * Calls `fire` once when time reaches `at` (whole ns, absolute; a time in the past fires at the next {@link runDue},
+   * one beyond {@link MAX_TIME} never does).
+   */
   schedule(at: number, fire: () => void): ScheduledEvent {
+    assert(at === Math.floor(at), 'event time must be whole ns');
     const event: ScheduledEvent = { at, sequence: this.#sequence++, fire };
     this.#push(event);
     this.next = this.#heap[0]?.at ?? Infinity;
@@ -39,8 +49,17 @@ export class Clock {
 
   /** Cancels a scheduled event; cancelling one that fired is a no-op. */
   cancel(event: ScheduledEvent): void {
+    if (event.fire === null) return;
     event.fire = null;
+    this.#cancelled += 1;
     this.#dropCancelled();
+    // Deadlines that are set and cancelled all the time must not pile up until the far future.
+    if (this.#cancelled > SWEEP_AT_LEAST && this.#cancelled > this.#heap.length / 2) this.#sweep();
+  }
+
+  /** Number of scheduled events that can still fire. */
+  get pending(): number {
+    return this.#heap.length - this.#cancelled;
   }
 
   /** Runs every event due at or before now, in (time, sequence) order, including ones scheduled meanwhile. */
@@ -57,8 +76,17 @@ export class Clock {
   }
 
   #dropCancelled(): void {
-    while (this.#heap.length > 0 && this.#heap[0]?.fire === null) this.#pop();
+    while (this.#heap.length > 0 && this.#heap[0]?.fire === null) {
+      this.#pop();
+      this.#cancelled -= 1;
+    }
     this.next = this.#heap[0]?.at ?? Infinity;
+  }
+
+  /** Rebuilds the heap from the live events; a sorted array is a heap. */
+  #sweep(): void {
+    this.#heap = this.#heap.filter((event) => event.fire !== null).sort((a, b) => (before(a, b) ? -1 : 1));
+    this.#cancelled = 0;
   }
 
   #push(event: ScheduledEvent): void {

@@ -30,3 +30,14 @@ export function encodeAppendV1(level: WireLogLevel, scope: Uint8Array, message: 
 export function isAppendAckV1(frame: Uint8Array): boolean {
   return frame.length >= 5 && frame[0] === 0x4c && frame[1] === 0x4f && frame[2] === 1 && frame[3] === 0x81;
 }
+
+/** Why a QUERY page could not be read (sheet 40, section 7; order of the checks as there). */
+export type PageFault =
+  'truncated' | 'bad-magic' | 'bad-version' | 'bad-opcode' | 'bad-nonce' | 'bad-status' | 'too-large';
+
+/** What a page scan found; `maxTimestamp` 0 = no record. */
+export interface PageScan {
+  readonly count: number;
+  readonly found: boolean;
+  readonly maxTimestamp: bigint;
+}
