@@ -1,18 +1,18 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { Ram } from '../sim/ram.ts';
 import { Access, AddressSpace, AddressSpaces, NO_TRANSLATION } from './address-space.ts';
 import { MAX_ASID, REFERENCE_ADDRESSES, VMO_ARENA_BASE } from './layout.ts';
 import { mapPage, Pte, TablePages } from './page-tables.ts';
-import { TestRam } from './test-ram.ts';
 
 function machine(addresses = REFERENCE_ADDRESSES): {
-  ram: TestRam;
+  ram: Ram;
   pages: TablePages;
   spaces: AddressSpaces;
   lines: string[];
   create: () => AddressSpace;
 } {
-  const ram = new TestRam();
+  const ram = new Ram(0x8000_0000, 0x1090_0000);
   const lines: string[] = [];
   const print = (line: string): void => void lines.push(line);
   const pages = new TablePages(ram, addresses, print);

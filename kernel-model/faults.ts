@@ -161,13 +161,13 @@ export interface KernelFault {
   readonly sepc: bigint;
   readonly stval: bigint;
   readonly task: Task | null;
+  readonly satp: bigint;
 }
 
 /** KPGF line and panic: the system is dead. */
 export function kernelPageFault(kernel: Kernel, fault: KernelFault): void {
   const { task } = fault;
   const regs = task?.sys.regs;
-  const satp = task?.addressSpace ?? null;
   const pid = task?.pid ?? 0;
   const parts = [
     `KPGF sepc=0x${hex16(fault.sepc)}`,
@@ -180,7 +180,7 @@ export function kernelPageFault(kernel: Kernel, fault: KernelFault): void {
     `a1=0x${hex16(regs?.[1] ?? 0n)}`,
     `a2=0x${hex16(regs?.[2] ?? 0n)}`,
     `sstatus=0x${hex16(SSTATUS_IN_TRAP | 0x100n)}`,
-    `satp=0x${hex16(satp ?? 0)}`,
+    `satp=0x${hex16(fault.satp)}`,
     `pid=0x${pid.toString(16).padStart(4, '0')}`,
     `t_sepc=0x${hex16(task?.frame.pc ?? 0)}`,
   ];

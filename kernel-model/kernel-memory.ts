@@ -24,7 +24,7 @@ import { GuestFault } from './memory-side.ts';
 import type { MemorySide } from './memory-side.ts';
 import { TablePages } from './page-tables.ts';
 import { programNote } from './synthetic-elf.ts';
-import type { Program } from './sys.ts';
+import type { Program, Syscall } from './sys.ts';
 import type { Task } from './task.ts';
 import { PageArena, StackPool } from './vmo.ts';
 
@@ -73,6 +73,21 @@ export class KernelMemory implements MemorySide {
   readonly tables: TablePages;
   readonly spaces: AddressSpaces;
   context: ActivationContext = 'trap';
+  /** The request that the raw door fills for a handler; one call runs at a time. */
+  readonly rawRequest: Syscall = {
+    nr: 0,
+    a0: 0,
+    a1: 0,
+    a2: 0,
+    a3: 0,
+    a4: 0,
+    a5: 0,
+    bytes: new Uint8Array(0),
+    name: '',
+    ty: 0,
+    headerFlags: 0,
+    moveSlot: 0,
+  };
   readonly #kernel: Kernel;
   readonly #bus: PhysicalBus | null;
   readonly #bodyOf: BodyOf;
@@ -173,26 +188,36 @@ export class KernelMemory implements MemorySide {
   }
 
   nothingRunnable(): void {
-    kernelPageFault(this.#kernel, { cause: 12, sepc: 0n, stval: 0n, task: null });
+    kernelPageFault(this.#kernel, { cause: 12, sepc: 0n, stval: 0n, task: null, satp: 0n });
   }
 
   // -- the kernel's accesses to user memory (raw door) --------------------------------------------------------------
 
   /** Copies user memory in; null after the panic of an unmapped pointer (sheet 10, Q7). */
-  copyIn(task: Task, va: number, len: number): Uint8Array | null {
+  copyIn(task: Task, va: number, len: number): Uint8Array<ArrayBuffer> | null {
+    const pieces = this.#pieces(task, va, len, Access.LOAD);
+    if (pieces === null) return null;
     const out = new Uint8Array(len);
-    return this.#eachPiece(task, va, len, Access.LOAD, (piece, at) => {
-      out.set(piece, at);
-    })
-      ? out
-      : null;
+    let at = 0;
+    for (const { pa, size } of pieces) {
+      if (this.ram.contains(pa, size)) out.set(this.ram.slice(pa, size), at);
+      else for (let i = 0; i < size; i++) out[at + i] = this.#bus?.read(pa + i, 1) ?? 0;
+      at += size;
+    }
+    return out;
   }
 
   /** Copies bytes out to user memory; false after the panic of an unmapped or read-only pointer. */
   copyOut(task: Task, va: number, bytes: Uint8Array): boolean {
-    return this.#eachPiece(task, va, bytes.length, Access.STORE, (piece, at) => {
-      piece.set(bytes.subarray(at, at + piece.length));
-    });
+    const pieces = this.#pieces(task, va, bytes.length, Access.STORE);
+    if (pieces === null) return false;
+    let at = 0;
+    for (const { pa, size } of pieces) {
+      if (this.ram.contains(pa, size)) this.ram.slice(pa, size).set(bytes.subarray(at, at + size));
+      else for (let i = 0; i < size; i++) this.#bus?.write(pa + i, 1, bytes[at + i] ?? 0);
+      at += size;
+    }
+    return true;
   }
 
   // -- bodies -------------------------------------------------------------------------------------------------------
@@ -209,31 +234,24 @@ export class KernelMemory implements MemorySide {
     heapExhausted(this.#kernel);
   }
 
-  #eachPiece(
-    task: Task,
-    va: number,
-    len: number,
-    access: AccessKind,
-    each: (piece: Uint8Array, at: number) => void,
-  ): boolean {
+  /** Physical pieces of a user range as the kernel reaches it; null after the panic of a page fault. */
+  #pieces(task: Task, va: number, len: number, access: AccessKind): { pa: number; size: number }[] | null {
     const space = this.spaceOf(task);
-    for (let at = 0; at < len;) {
+    const pieces: { pa: number; size: number }[] = [];
+    for (let at = 0; at < len; ) {
       const here = va + at;
       const size = Math.min(len - at, PAGE_SIZE - (here % PAGE_SIZE));
       const pa = space === null ? NO_TRANSLATION : space.translate(here, access, false);
-      if (pa === NO_TRANSLATION || !this.ram.contains(pa, size)) {
-        kernelPageFault(this.#kernel, {
-          cause: access === Access.STORE ? 15 : 13,
-          sepc: BigInt(this.#kernel.image.addresses.guardPc),
-          stval: BigInt(here),
-          task,
-        });
-        return false;
+      if (pa === NO_TRANSLATION) {
+        const cause = access === Access.STORE ? 15 : 13;
+        const sepc = BigInt(this.#kernel.image.addresses.guardPc);
+        kernelPageFault(this.#kernel, { cause, sepc, stval: BigInt(here), task, satp: space?.satp ?? 0n });
+        return null;
       }
-      each(this.ram.slice(pa, size), at);
+      pieces.push({ pa, size });
       at += size;
     }
-    return true;
+    return pieces;
   }
 
   #user(task: Task, va: number, access: AccessKind): number {

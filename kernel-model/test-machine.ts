@@ -1,5 +1,6 @@
 /** A kernel with its real memory side for unit tests: RAM, clock, trace and a UART that collects text. */
 import { Clock } from '../sim/clock.ts';
+import { Ram } from '../sim/ram.ts';
 import { Trace } from '../sim/trace.ts';
 import type { TraceEvent } from '../sim/trace.ts';
 import type { KernelImage, KernelOptions } from './image.ts';
@@ -9,7 +10,6 @@ import type { MemoryOptions } from './kernel-memory.ts';
 import { REFERENCE_ADDRESSES } from './layout.ts';
 import type { Program } from './sys.ts';
 import { writeElf } from './synthetic-elf.ts';
-import { TestRam } from './test-ram.ts';
 
 export const CONTRACT: KernelOptions = {
   loneReceiverEinval: false,
@@ -28,7 +28,7 @@ export const REFERENCE: KernelOptions = {
 export interface TestMachine {
   readonly kernel: Kernel;
   readonly memory: KernelMemory;
-  readonly ram: TestRam;
+  readonly ram: Ram;
   readonly events: TraceEvent[];
   /** Everything printed so far, bytes as they came. */
   text: () => string;
@@ -60,7 +60,7 @@ export function testInitElf(program: string): Uint8Array {
 }
 
 export function testMachine(setup: TestSetup = {}): TestMachine {
-  const ram = new TestRam();
+  const ram = new Ram(0x8000_0000, 0x1090_0000);
   const clock = new Clock();
   const trace = new Trace(clock);
   const events: TraceEvent[] = [];
