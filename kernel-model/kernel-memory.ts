@@ -73,6 +73,8 @@ export class KernelMemory implements MemorySide {
   readonly tables: TablePages;
   readonly spaces: AddressSpaces;
   context: ActivationContext = 'trap';
+  /** The space in satp. */
+  activeSpace: AddressSpace | null = null;
   /** The request that the raw door fills for a handler; one call runs at a time. */
   readonly rawRequest: Syscall = {
     nr: 0,
@@ -123,6 +125,7 @@ export class KernelMemory implements MemorySide {
 
   /** ACT (sheet 10, section 1.2) within its quotas. */
   activateSpace(space: AddressSpace): void {
+    this.activeSpace = space;
     const count = this.#activations;
     if (count >= ACTIVATION_LINES) return;
     this.#activations = count + 1;
@@ -238,7 +241,7 @@ export class KernelMemory implements MemorySide {
   #pieces(task: Task, va: number, len: number, access: AccessKind): { pa: number; size: number }[] | null {
     const space = this.spaceOf(task);
     const pieces: { pa: number; size: number }[] = [];
-    for (let at = 0; at < len; ) {
+    for (let at = 0; at < len;) {
       const here = va + at;
       const size = Math.min(len - at, PAGE_SIZE - (here % PAGE_SIZE));
       const pa = space === null ? NO_TRANSLATION : space.translate(here, access, false);

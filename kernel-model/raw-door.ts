@@ -60,14 +60,7 @@ interface Outputs {
 }
 
 /** Fills `call` from registers and user memory: 0, or -errno of a check that comes before the handler's. */
-function decode(
-  kernel: Kernel,
-  task: Task,
-  nr: number,
-  regs: BigUint64Array,
-  call: Syscall,
-  outputs: Outputs,
-): number {
+function decode(kernel: Kernel, task: Task, nr: number, regs: BigUint64Array, call: Syscall, outputs: Outputs): number {
   const reg = (index: number): bigint => regs[index] ?? 0n;
   call.nr = nr;
   call.a0 = registerToNumber(reg(0));
@@ -173,14 +166,7 @@ function decodeReceive(
 }
 
 /** Writes what a call delivered beyond a0. */
-function encode(
-  kernel: Kernel,
-  task: Task,
-  nr: number,
-  regs: BigUint64Array,
-  outputs: Outputs,
-  result: number,
-): void {
+function encode(kernel: Kernel, task: Task, nr: number, regs: BigUint64Array, outputs: Outputs, result: number): void {
   const memory = memoryOf(kernel);
   const { message, query } = task.sys;
   switch (nr) {

@@ -1,5 +1,6 @@
 /** The spawn step of SPAWN and EXEC (sheet 10, section 6.1). */
 import { PAGE_SIZE, Rights, serviceIdOf } from './abi.ts';
+import { announceCapTable } from './announce.ts';
 import { CapTable } from './captable.ts';
 import type { SpawnError } from './errors.ts';
 import type { Kernel } from './kernel.ts';
@@ -34,13 +35,6 @@ export interface SpawnRequest {
   readonly label: string;
   readonly guard: GuardInfo | null;
   readonly program: Program | null;
-}
-
-/** CAPNEW: the lines of a new capability table. */
-export function announceCapTable(kernel: Kernel): void {
-  kernel.uart.line('CAP: new enter');
-  kernel.uart.line('CAP: with_capacity slots=96');
-  kernel.uart.line('CAP: new exit');
 }
 
 /** Creates and enqueues a child of `parent`; its task, or why not. `no-memory`: the kernel has panicked. */

@@ -7,14 +7,33 @@ import { illegalBody } from '../kernel-memory.ts';
 import { hex } from '../layout.ts';
 import { isCanonical } from '../registers.ts';
 import { spawnTask } from '../spawn.ts';
-import type { Syscall } from '../sys.ts';
+import type { Program, Syscall } from '../sys.ts';
 import type { Task } from '../task.ts';
+
+/** Arguments of SPAWN; 0 stands for no stack pointer and no address space. */
+export interface SpawnArguments {
+  readonly entry: number;
+  readonly sp: number;
+  readonly handle: number;
+  readonly slot: number;
+  readonly gp: number;
+}
 
 /** SPAWN: a task at `entry`, either in a given address space with a given stack or in the kernel with its own. */
 export function spawn(kernel: Kernel, task: Task, request: Syscall): number {
-  kernel.charge(kernel.costs.exec);
   const { a0: entry, a1: sp, a3: slot, a4: gp } = request;
-  const handle = request.a2 >>> 0;
+  return spawnProgram(kernel, task, { entry, sp, handle: request.a2 >>> 0, slot, gp }, illegalBody(kernel), 'spawned');
+}
+
+/** SPAWN with a known body: how the kernel starts its first task. `label` names the task in reports. */
+export function spawnProgram(
+  kernel: Kernel,
+  task: Task,
+  { entry, sp, handle, slot, gp }: SpawnArguments,
+  program: Program,
+  label: string,
+): number {
+  kernel.charge(kernel.costs.exec);
   if (!isCanonical(entry) || entry % 2 !== 0) return -Errno.EINVAL;
   if (!isCanonical(sp)) return -Errno.EINVAL;
   kernel.uart.line(`[INFO sys] SPAWN: entry=${hex(entry)} sp=${hex(sp)} as=${handle} slot=${slot} gp=${hex(gp)}`);
@@ -26,9 +45,9 @@ export function spawn(kernel: Kernel, task: Task, request: Syscall): number {
     bootstrapSlot: slot,
     gp,
     name: '',
-    label: 'spawned',
+    label,
     guard: null,
-    program: illegalBody(kernel),
+    program,
   });
   if (child === 'no-memory') return -Errno.EINVAL;
   if (typeof child !== 'string') return child.pid;
