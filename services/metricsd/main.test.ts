@@ -579,6 +579,28 @@ describe('retention, unacknowledged (quirk wal-unacknowledged)', () => {
     expect(bench.caps.has(20)).toBe(true);
   });
 
+  it('section 14.6: writes fit a frame of 8,192 bytes or fail at once, plainly and as proof', () => {
+    const bench = new Bench();
+    bench.storeAck = never;
+    bench.refuse = (_, frame) => (frame.length > 8192 ? -Errno.EINVAL : 0);
+    const big = encodeRequest({
+      op: OP_SPAN_END,
+      nonce: nonce(2),
+      spanId: ID,
+      endNs: spanTime(20n),
+      status: 0,
+      attrs: attrs(enc.encode('\n'.repeat(192)))!,
+    });
+    for (let i = 0; i < 20; i++) bench.request(start(1), { after: i * MS }).request(big, { after: i * MS });
+    bench.boot({}, REFERENCE);
+    const record = 'span end name=selftest.sanity parent_span_id=0 duration_ns=10 status=0 start_attrs= end_attrs='
+      .length;
+    const fitting = Math.floor((8192 - 10 - SEG0.length) / (record + 2 * 192 + 1));
+    expect(bench.storeFrames.filter((f) => f.version === 1)).toHaveLength(fitting);
+    expect(bench.storeFrames.filter((f) => f.version === 2)).toHaveLength(fitting);
+    expect(bench.replies).toHaveLength(40);
+  });
+
   it('keeps nothing that it does not know on the inbox (quirk inbox-discards)', () => {
     const bench = new Bench();
     bench.push(5, encodeStatusReply(OP_PUT, STATUS_OK, statefsNonce(99n)));
