@@ -70,11 +70,12 @@ export class Task {
 
   // -- blocking (valid while state is 'blocked') --------------------------------------------------------------------
 
+  /** 'none' unless blocked or retried alone. */
   blockKind: BlockKind = 'none';
   blockEndpoint = -1;
   /** Absolute ns, 0 for none. */
   blockDeadline = 0;
-  /** Virtual ns when the task blocked. */
+  /** Virtual ns when the task blocked or began to poll. */
   blockSince = 0;
   /** Child that WAIT waits for, <= 0 for any. */
   waitTarget = 0;
@@ -87,8 +88,6 @@ export class Task {
   retry = false;
   /** True: the last attempt found nothing else to run, so the task retries alone (sheet 10, section 5.3). */
   lone = false;
-  /** True: the last block was in IPC, whose retries scan for expired deadlines; false: in WAIT. */
-  waitsInIpc = false;
   /** Virtual ns one lone retry took last time, 0 while unknown. */
   loneCost = 0;
   /** a0 for the program when it resumes. */

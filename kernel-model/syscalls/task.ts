@@ -87,7 +87,7 @@ export function wait(kernel: Kernel, task: Task, request: Syscall): number {
     task.sys.waitStatus = child.exitCode;
     return pid;
   }
-  return kernel.blockOnChild(task, target);
+  return kernel.blocking.onChild(task, target);
 }
 
 /** TASK_QOS operations. */
