@@ -4,7 +4,7 @@ import { Errno } from '../../kernel-model/abi.ts';
 import { addTask, bareKernel, endpointCap, grant, newEndpoint, runUntil } from '../../kernel-model/testing.ts';
 import { FrameStash, NonceGen, ReplyBuffer, recvMatch, recvMatchBounded } from './correlation.ts';
 import { TIMEOUT, WOULD_BLOCK, budgetOf, send, yields } from './ipc.ts';
-import { delivers, polled, script } from './test-script.ts';
+import { delivers, polled, script } from './fixtures/test-script.ts';
 
 const SEED = 20240;
 
