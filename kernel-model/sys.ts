@@ -18,6 +18,8 @@ export const Macro = {
   POLL: 65,
   /** The raw door: registers in `regs`, pointers into the task's address space. */
   ECALL: 66,
+  /** Nothing: gives the run loop a chance to stop between two slices of an instruction-level program. Costs nothing. */
+  SLICE: 67,
 } as const;
 
 /** Slots array of a poll that polls nothing but time. */

@@ -2,18 +2,18 @@
  * Reads checked values out of a parsed TOML table. Every error is one line: the file, the key's path, what was expected.
  */
 
-/** Longest ladder file, in characters. */
+/** Longest file, in characters. */
 export const MAX_LADDER_TEXT = 65_536;
 
 /** Longest marker or message, in characters. */
 export const MAX_MARKER_TEXT = 240;
 
-/** Longest list in a ladder file. */
+/** Longest list in a file. */
 export const MAX_LIST = 1024;
 
-/** Raised while a ladder file is read and turned into a result by the loader; never leaves `markers/`. */
-export class LadderFault extends Error {
-  override readonly name = 'LadderFault';
+/** Raised while a file is read and turned into a result by its loader; never leaves the loader. */
+export class FieldFault extends Error {
+  override readonly name = 'FieldFault';
 }
 
 export type Table = Readonly<Record<string, unknown>>;
@@ -33,7 +33,7 @@ export class Fields {
   constructor(table: unknown, file: string, path: string, known: readonly string[] | undefined) {
     this.file = file;
     this.path = path;
-    if (!isTable(table)) throw new LadderFault(`${file}: ${path}: expected a table`);
+    if (!isTable(table)) throw new FieldFault(`${file}: ${path}: expected a table`);
     this.table = table;
     for (const key of Object.keys(table)) {
       if (known !== undefined && !known.includes(key)) {
@@ -51,7 +51,7 @@ export class Fields {
   }
 
   fail(key: string, expected: string): never {
-    throw new LadderFault(`${this.file}: ${this.at(key)}: ${expected}`);
+    throw new FieldFault(`${this.file}: ${this.at(key)}: ${expected}`);
   }
 
   text(key: string): string {
@@ -71,6 +71,22 @@ export class Fields {
 
   optionalTexts(key: string): readonly string[] | undefined {
     return this.has(key) ? this.texts(key) : undefined;
+  }
+
+  /** A whole number in [min, max]. */
+  optionalInteger(key: string, min: number, max: number): number | undefined {
+    if (!this.has(key)) return undefined;
+    const value = this.table[key];
+    if (typeof value !== 'number' || !Number.isInteger(value) || value < min || value > max) {
+      return this.fail(key, `expected a whole number from ${min} to ${max}`);
+    }
+    return value;
+  }
+
+  optionalBoolean(key: string): boolean | undefined {
+    if (!this.has(key)) return undefined;
+    const value = this.table[key];
+    return typeof value === 'boolean' ? value : this.fail(key, 'expected true or false');
   }
 
   /** The table at `key`; an absent one counts as empty. */

@@ -7,7 +7,7 @@
 
 import { parse } from 'smol-toml';
 
-import { Fields, LadderFault, MAX_LADDER_TEXT, MAX_LIST } from './fields.ts';
+import { Fields, FieldFault, MAX_LADDER_TEXT, MAX_LIST } from './fields.ts';
 import type { Gate, Ladder, Phase, Requirement, Result, StopGroup } from './ladder.ts';
 
 /** Longest chain of ladders that extend each other. */
@@ -77,7 +77,7 @@ export function parseLadder(text: string, file: string, source: LadderSource): R
   try {
     return { ok: true, value: readLadder(text, file, source, 1) };
   } catch (fault) {
-    if (fault instanceof LadderFault) return { ok: false, error: fault.message };
+    if (fault instanceof FieldFault) return { ok: false, error: fault.message };
     throw fault;
   }
 }
@@ -85,7 +85,7 @@ export function parseLadder(text: string, file: string, source: LadderSource): R
 /** Parses TOML. Fault: the parser's complaint with its line and column. */
 export function parseTable(text: string, file: string): unknown {
   if (text.length > MAX_LADDER_TEXT) {
-    throw new LadderFault(`${file}: expected at most ${MAX_LADDER_TEXT} characters`);
+    throw new FieldFault(`${file}: expected at most ${MAX_LADDER_TEXT} characters`);
   }
   try {
     return parse(text);
@@ -93,7 +93,7 @@ export function parseTable(text: string, file: string): unknown {
     if (!(fault instanceof Error)) throw fault;
     const where = 'line' in fault && 'column' in fault ? `:${String(fault.line)}:${String(fault.column)}` : '';
     const reason = (fault.message.split('\n')[0] ?? '').replace('Invalid TOML document: ', '');
-    throw new LadderFault(`${file}${where}: expected valid TOML: ${reason}`);
+    throw new FieldFault(`${file}${where}: expected valid TOML: ${reason}`);
   }
 }
 

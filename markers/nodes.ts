@@ -4,7 +4,7 @@
  * the order of lines does not matter, and a required line counts even when the terminal one is there too.
  */
 
-import { Fields, LadderFault } from './fields.ts';
+import { Fields, FieldFault } from './fields.ts';
 import type { Result } from './ladder.ts';
 import { parseTable } from './loader.ts';
 import { NeedleSet } from './needles.ts';
@@ -44,7 +44,7 @@ export function parseNodesLadder(text: string, file: string): Result<NodesLadder
   try {
     return { ok: true, value: readNodesLadder(new Fields(parseTable(text, file), file, '', LADDER_KEYS)) };
   } catch (fault) {
-    if (fault instanceof LadderFault) return { ok: false, error: fault.message };
+    if (fault instanceof FieldFault) return { ok: false, error: fault.message };
     throw fault;
   }
 }

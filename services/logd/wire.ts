@@ -32,7 +32,8 @@ export function isAppendAckV1(frame: Uint8Array): boolean {
 }
 
 /** Why a QUERY page could not be read (sheet 40, section 7; order of the checks as there). */
-export type PageFault = 'truncated' | 'bad-magic' | 'bad-version' | 'bad-opcode' | 'bad-nonce' | 'bad-status' | 'too-large';
+export type PageFault =
+  'truncated' | 'bad-magic' | 'bad-version' | 'bad-opcode' | 'bad-nonce' | 'bad-status' | 'too-large';
 
 /** What a page scan found; `maxTimestamp` 0 = no record. */
 export interface PageScan {

@@ -1,0 +1,450 @@
+/**
+ * The kernel: task records, blocking and waking, and the run loop that gives every task its turns (sheet 10, sections 2 to
+ * 6). A turn resumes the running task's program up to its next syscall and executes one attempt of that syscall. A
+ * blocked syscall is executed again from the start when its task runs next, exactly as the real trap handler does.
+ */
+import { assert } from '../sim/assert.ts';
+import type { Clock } from '../sim/clock.ts';
+import type { GuestMemory } from '../sim/memory.ts';
+import type { Trace } from '../sim/trace.ts';
+import { Errno, Nr, PRECREATED_ENDPOINTS, serviceIdOf } from './abi.ts';
+import type { ServiceId } from './abi.ts';
+import { costsAt } from './cost.ts';
+import type { Costs } from './cost.ts';
+import { addWaiter, closeOrder, removeWaiter, Router } from './endpoint.ts';
+import type { KernelImage } from './image.ts';
+import { KernelUart } from './kernel-uart.ts';
+import type { UartSink } from './kernel-uart.ts';
+import { GuestFault } from './memory-side.ts';
+import type { MemorySide } from './memory-side.ts';
+import { lookAhead } from './poll.ts';
+import { NO_PID, Scheduler } from './scheduler.ts';
+import { StormGuard, typedPc } from './storm.ts';
+import { Macro } from './sys.ts';
+import { BLOCKED, SWITCHED } from './syscalls/result.ts';
+import { handlerOf, SYSCALL_NAMES } from './syscalls/table.ts';
+import { Task } from './task.ts';
+import type { TaskSpec } from './task.ts';
+
+/** What the kernel needs of the machine. */
+export interface KernelBoard {
+  readonly clock: Clock;
+  readonly trace: Trace;
+  readonly memory: GuestMemory;
+}
+
+/** Everything a kernel is built from. */
+export interface KernelDeps {
+  readonly board: KernelBoard;
+  readonly uart: UartSink;
+  readonly image: KernelImage;
+  /** Builds the memory side for this kernel; it may keep the reference but not use it yet. */
+  readonly memory: (kernel: Kernel) => MemorySide;
+  /** The boot sequence: yields after each printed line, so that a run can stop exactly at a marker. Null: no boot. */
+  readonly boot: ((kernel: Kernel) => Generator<void, void, void>) | null;
+}
+
+/** Where a run stops at the latest. */
+export interface RunLimit {
+  /** Absolute virtual ns; the run ends before the first turn at or after it. */
+  readonly untilNs: number;
+  /** Turns executed by this call. A bound on host work: skipped rounds cost none. */
+  readonly maxSteps: number;
+}
+
+/** Why a run ended; 'dead': nothing can ever happen again. */
+export type RunEnd = 'stopped' | 'time' | 'steps' | 'dead';
+
+const QOS_NAMES = ['Idle', 'Normal', 'Interactive', 'PerfBurst'] as const;
+
+/** ns per tick of the time CSR: what guests and deadlines see of the clock (sheet 10, section 8). */
+const TICK_NS = 100;
+
+export class Kernel {
+  readonly board: KernelBoard;
+  readonly clock: Clock;
+  readonly trace: Trace;
+  readonly image: KernelImage;
+  readonly costs: Costs;
+  readonly uart: KernelUart;
+  readonly router = new Router(PRECREATED_ENDPOINTS);
+  readonly scheduler: Scheduler;
+  readonly storm = new StormGuard();
+  readonly memory: MemorySide;
+  /** Index = pid; records are never removed. */
+  readonly tasks: Task[] = [];
+  /** The running task; null before boot has ended and after a panic. */
+  current: Task | null = null;
+  /** Consecutive turns that were failed poll rounds, with no event between them. */
+  idleTurns = 0;
+  /** Ids of the names that may set other tasks' QoS. */
+  readonly qosAdministrators: readonly ServiceId[];
+
+  /** Lower bound of the deadlines of all tasks blocked in IPC. */
+  #earliestDeadline = Infinity;
+  /** Pid whose address space is loaded. */
+  #activePid = NO_PID;
+  #boot: Generator<void, void, void> | null;
+  /** True: the run ends before any further guest effect. */
+  stopping = false;
+  /** Limit of the current run, absolute ns. */
+  until = Infinity;
+
+  constructor(deps: KernelDeps) {
+    this.board = deps.board;
+    this.clock = deps.board.clock;
+    this.trace = deps.board.trace;
+    this.image = deps.image;
+    this.costs = costsAt(deps.image.icount);
+    this.uart = new KernelUart(deps.uart, this.clock, this.costs);
+    this.scheduler = new Scheduler((pid, qos) => {
+      this.uart.line(`[DEBUG sched] enqueue: pid=${pid} qos=${QOS_NAMES[qos]}`);
+    });
+    this.qosAdministrators = deps.image.qosAdministrators.map(serviceIdOf);
+    this.memory = deps.memory(this);
+    this.#boot = deps.boot?.(this) ?? null;
+  }
+
+  // -- time ---------------------------------------------------------------------------------------------------------
+
+  /** Virtual ns as the guest sees them: whole ticks of the time CSR. */
+  nowNs(): number {
+    const now = this.clock.now;
+    return now - (now % TICK_NS);
+  }
+
+  /** Charges kernel work of `ns`. Events that come due run before the next turn. */
+  charge(ns: number): void {
+    this.clock.advance(ns);
+  }
+
+  /** Charges instructions of a program between two syscalls; devices see the time pass. */
+  chargeUser(instructions: number): void {
+    this.clock.advance(instructions * this.costs.instruction);
+    if (this.clock.next <= this.clock.now) this.#runEvents();
+  }
+
+  // -- tasks --------------------------------------------------------------------------------------------------------
+
+  /** A new record with the next pid: neither queued nor known to its parent before {@link admitTask}. */
+  createTask(spec: TaskSpec): Task {
+    const task = new Task(this, this.tasks.length, spec);
+    this.tasks.push(task);
+    return task;
+  }
+
+  /**
+   * Enqueues the newest record and adds it to its parent's children. False when its class is full: the record is rolled
+   * back and its pid is free again (sheet 10, section 6.1).
+   */
+  admitTask(task: Task): boolean {
+    assert(this.tasks[this.tasks.length - 1] === task, 'only the newest task can be admitted');
+    if (!this.scheduler.enqueue(task.pid, task.qos)) {
+      this.tasks.pop();
+      task.generator?.return(0);
+      return false;
+    }
+    this.tasks[task.parent]?.children.push(task.pid);
+    if (this.trace.on) {
+      this.trace.emit({ kind: 'task-spawn', child: task.pid, name: task.name, serviceId: task.serviceId });
+    }
+    return true;
+  }
+
+  /**
+   * Ends a task (sheet 10, sections 6.4 and 7.4): closes its endpoints, makes it a zombie, wakes whoever waited for it. The
+   * caller picks the next task.
+   */
+  terminate(task: Task, code: number, cause: 'exit' | 'fault'): void {
+    const waiters: number[] = [];
+    const closed = this.router.closeOwnedBy(task.pid, waiters);
+    this.router.forget(task.pid);
+    task.state = 'zombie';
+    task.exitCode = code;
+    task.blockKind = 'none';
+    task.retry = false;
+    task.caps.clear();
+    task.children.length = 0;
+    this.scheduler.remove(task.pid);
+    if (this.trace.on) {
+      for (const endpoint of closed) this.trace.emit({ kind: 'endpoint-close', endpoint });
+      this.trace.emit({ kind: 'task-exit', code, cause });
+    }
+    const generator = task.generator;
+    task.generator = null;
+    generator?.return(0);
+    for (const pid of closeOrder(waiters)) this.wake(pid);
+    if (cause === 'fault' && this.image.options.faultNoWake) return;
+    const parent = this.tasks[task.parent];
+    if (parent?.blockKind === 'wait' && (parent.waitTarget <= 0 || parent.waitTarget === task.pid))
+      this.wake(parent.pid);
+  }
+
+  // -- blocking and waking ------------------------------------------------------------------------------------------
+
+  /** Makes a blocked task runnable at the tail of its class. A full class loses the wake (sheet 10, section 4.5). */
+  wake(pid: number): boolean {
+    const task = this.tasks[pid];
+    if (task === undefined || task.state !== 'blocked') return false;
+    if (!this.scheduler.enqueue(pid, task.qos)) return false;
+    task.state = 'ready';
+    task.blockKind = 'none';
+    if (this.trace.on) this.trace.emit({ kind: 'task-wake', woken: pid });
+    return true;
+  }
+
+  /** Blocks the running task in IPC on a living endpoint and gives the hart away. Returns BLOCKED. */
+  blockOnEndpoint(task: Task, kind: 'recv' | 'send', endpoint: number, deadline: number): number {
+    this.charge(this.costs.block);
+    const waiters = this.#waiters(kind, endpoint);
+    addWaiter(waiters, task.pid);
+    this.#markBlocked(task, kind, endpoint, deadline);
+    if (deadline !== 0 && deadline < this.#earliestDeadline) this.#earliestDeadline = deadline;
+    this.#wakeExpired();
+    if (this.reschedule()) {
+      task.lone = false;
+    } else {
+      removeWaiter(waiters, task.pid);
+      this.#retryAlone(task);
+    }
+    return BLOCKED;
+  }
+
+  /** Blocks the running task in WAIT for child `target` (<= 0: any). Returns BLOCKED. */
+  blockOnChild(task: Task, target: number): number {
+    this.charge(this.costs.block);
+    task.waitTarget = target;
+    this.#markBlocked(task, 'wait', -1, 0);
+    if (this.reschedule()) task.lone = false;
+    else this.#retryAlone(task);
+    return BLOCKED;
+  }
+
+  /** Picks the next task and loads its address space if it is another one. False when nobody can run. */
+  reschedule(): boolean {
+    return this.#enter(this.scheduler.pick());
+  }
+
+  /** Requeues the running task and picks; its a0 is the picked pid. */
+  yieldTurn(task: Task): void {
+    task.result = this.scheduler.yieldCurrent();
+    this.#enter(task.result);
+  }
+
+  /** Loads the address space of the running task once more (the second ACT block of EXIT). */
+  activateAgain(): void {
+    if (this.current !== null) this.#activate(this.current);
+  }
+
+  // -- the run loop -------------------------------------------------------------------------------------------------
+
+  /** Ends the current {@link run} before any further turn; callable from event callbacks and UART listeners. */
+  requestStop(): void {
+    this.stopping = true;
+  }
+
+  /** Takes every task off the hart for good (panic): the next run ends with 'dead'. */
+  halt(): void {
+    this.current = null;
+    this.#boot = null;
+    this.stopping = true;
+  }
+
+  /** Runs turns until stopped, a limit is reached or nothing can happen any more. Slicing a run changes nothing in it. */
+  run(limit: RunLimit): RunEnd {
+    const { clock } = this;
+    const { untilNs } = limit;
+    this.stopping = false;
+    this.until = untilNs;
+    for (let steps = 0; ; steps++) {
+      if (clock.next <= clock.now) this.#runEvents();
+      if (this.stopping) return 'stopped';
+      if (clock.now >= untilNs) return 'time';
+      if (steps >= limit.maxSteps) return 'steps';
+      if (this.#boot !== null) {
+        if (this.#boot.next().done === true) this.#boot = null;
+        continue;
+      }
+      const task = this.current;
+      if (task === null) return 'dead';
+      if (task.lone) {
+        if (this.#skipLoneRetries(task, untilNs)) return 'dead';
+      } else if (task.polling && lookAhead(this, task, untilNs)) {
+        return 'dead';
+      }
+      this.#turn(task);
+    }
+  }
+
+  /** Starts the first task without a boot sequence. */
+  start(): void {
+    assert(this.current === null && this.#boot === null, 'start() is for kernels without a boot sequence');
+    this.reschedule();
+  }
+
+  #turn(task: Task): void {
+    if (!task.retry) {
+      this.idleTurns = 0;
+      if (!this.#resume(task)) return;
+    }
+    const request = task.request;
+    const nr = request.nr;
+    const wasLone = task.lone;
+    if (nr < Macro.PRINT || nr === Macro.ECALL) {
+      const pc = nr === Macro.ECALL ? task.frame.pc : typedPc(task.pid, nr);
+      // A lone receiver waits in the contract; in the reference its retries feed the guard (quirk lone-receiver-einval).
+      if ((!wasLone || this.image.options.loneReceiverEinval) && this.storm.rejects(pc)) {
+        this.charge(this.costs.rejected);
+        task.lone = false;
+        task.retry = false;
+        this.#finish(task, nr, -Errno.EINVAL);
+        return;
+      }
+    }
+    const started = this.clock.now;
+    const quiet = this.scheduler.linesLeft === 0;
+    const result = handlerOf(nr)(this, task, request);
+    if (result > BLOCKED) {
+      task.retry = false;
+      task.lone = false;
+      this.#finish(task, nr, result);
+    } else {
+      task.retry = result !== SWITCHED;
+      if (task.lone && wasLone && quiet) task.loneCost = this.clock.now - started;
+    }
+  }
+
+  /** Resumes the program; false when it ended instead of asking for something. */
+  #resume(task: Task): boolean {
+    const generator = task.generator;
+    assert(generator !== null, `task ${task.pid} runs without a program`);
+    if (task.request.nr === Macro.ECALL) task.sys.regs[0] = BigInt.asUintN(64, BigInt(task.result));
+    try {
+      const step = generator.next(task.result);
+      if (step.done === true) {
+        task.request = task.sys.exit(step.value);
+      } else {
+        task.request = step.value;
+      }
+      return true;
+    } catch (fault) {
+      if (!(fault instanceof GuestFault)) throw fault;
+      task.generator = null;
+      this.memory.userFault(task, fault);
+      return false;
+    }
+  }
+
+  #finish(task: Task, nr: number, result: number): void {
+    task.result = result;
+    if (this.trace.on && traced(nr, result, task.request.a4)) {
+      this.trace.emit({ kind: 'syscall', nr, name: SYSCALL_NAMES[nr] ?? String(nr), result });
+    }
+  }
+
+  #runEvents(): void {
+    const pid = this.trace.pid;
+    this.trace.pid = -1;
+    this.clock.runDue();
+    this.trace.pid = pid;
+    this.idleTurns = 0;
+  }
+
+  // -- private parts of blocking ------------------------------------------------------------------------------------
+
+  #waiters(kind: 'recv' | 'send', endpoint: number): number[] {
+    const found = this.router.endpoints[endpoint];
+    assert(found !== undefined && found.alive, 'blocking on a dead endpoint');
+    return kind === 'recv' ? found.recvWaiters : found.sendWaiters;
+  }
+
+  #markBlocked(task: Task, kind: 'recv' | 'send' | 'wait', endpoint: number, deadline: number): void {
+    if (!task.lone) {
+      task.blockSince = this.clock.now;
+      if (this.trace.on) this.trace.emit({ kind: 'task-block', on: kind, endpoint, deadline });
+    }
+    task.state = 'blocked';
+    task.blockKind = kind;
+    task.blockEndpoint = endpoint;
+    task.blockDeadline = deadline;
+    this.scheduler.remove(task.pid);
+  }
+
+  /** Expired scan (sheet 10, section 5.3): runs when a task is about to block in IPC, ascending by pid. */
+  #wakeExpired(): void {
+    const now = this.nowNs();
+    if (now < this.#earliestDeadline) return;
+    let earliest = Infinity;
+    for (const task of this.tasks) {
+      const kind = task.blockKind;
+      if ((kind !== 'recv' && kind !== 'send') || task.blockDeadline === 0) continue;
+      if (now >= task.blockDeadline) {
+        removeWaiter(this.#waiters(kind, task.blockEndpoint), task.pid);
+        if (this.wake(task.pid)) continue;
+      }
+      earliest = Math.min(earliest, task.blockDeadline);
+    }
+    this.#earliestDeadline = earliest;
+  }
+
+  /** Nothing else is runnable: the task is woken at once and its ecall retried inside the trap path (section 5.3). */
+  #retryAlone(task: Task): void {
+    task.lone = true;
+    task.state = 'ready';
+    const queued = this.scheduler.enqueue(task.pid, task.qos);
+    assert(queued && this.reschedule(), 'a lone task must find room in an empty run queue');
+  }
+
+  /**
+   * Adds up the retries of a task that blocks with nobody else to run, up to just before the next event, deadline, limit
+   * or guard rejection. True when none of them can ever come.
+   */
+  #skipLoneRetries(task: Task, untilNs: number): boolean {
+    const inIpc = task.request.nr !== Nr.WAIT;
+    const guarded = this.image.options.loneReceiverEinval;
+    const wakeAt = Math.min(this.clock.next, inIpc ? this.#earliestDeadline : Infinity);
+    if (wakeAt === Infinity && !guarded) return true;
+    if (task.loneCost === 0 || this.scheduler.linesLeft > 0) return false;
+    let retries = Math.floor((Math.min(wakeAt, untilNs) - 1 - this.clock.now) / task.loneCost);
+    if (guarded) retries = Math.min(retries, this.storm.left);
+    if (retries > 0) {
+      this.clock.advance(retries * task.loneCost);
+      if (guarded) this.storm.add(retries);
+    }
+    return false;
+  }
+
+  #enter(pid: number): boolean {
+    if (pid === NO_PID) {
+      this.current = null;
+      return false;
+    }
+    const task = this.tasks[pid];
+    assert(task !== undefined, 'the scheduler picked an unknown pid');
+    this.current = task;
+    if (pid !== this.#activePid) this.#activate(task);
+    return true;
+  }
+
+  #activate(task: Task): void {
+    this.#activePid = task.pid;
+    this.trace.pid = task.pid;
+    this.charge(this.costs.activate);
+    this.memory.activate(task);
+  }
+}
+
+/** Syscalls the trace shows: neither polling nor printing (design, "One event stream"). */
+function traced(nr: number, result: number, a4: number): boolean {
+  switch (nr) {
+    case Nr.YIELD:
+    case Nr.NSEC:
+    case Nr.DEBUG_PUTC:
+      return false;
+    case Nr.IPC_RECV_V1:
+    case Nr.IPC_RECV_V2:
+      return result !== -Errno.EAGAIN || (a4 & 1) === 0;
+    default:
+      return nr < Macro.PRINT;
+  }
+}

@@ -1,0 +1,129 @@
+/**
+ * The images the simulator can boot, as data (design, decision 6): services in spawn order, the required ones, the
+ * selftest's steps, the machine's default, the ladder.
+ */
+import type { StepId } from '../services/selftest-client/state.ts';
+
+/** One image. */
+export interface ImageDefinition {
+  readonly name: string;
+  /** Services in spawn order (sheet 20, section 2). */
+  readonly services: readonly string[];
+  /** Services without which init gives up, in the order it looks. */
+  readonly required: readonly string[];
+  /** The selftest's program. */
+  readonly steps: readonly StepId[];
+  /** Default shift of ns per instruction. */
+  readonly icount: number;
+  /** Name of its ladder. */
+  readonly ladder: string;
+}
+
+/** The order that fixes every slot number (sheet 20, section 2). */
+export const SLOT_ORDER: readonly string[] = [
+  'keystored',
+  'rngd',
+  'policyd',
+  'logd',
+  'metricsd',
+  'samgrd',
+  'bundlemgrd',
+  'statefsd',
+  'updated',
+  'timed',
+  'packagefsd',
+  'vfsd',
+  'execd',
+  'netstackd',
+  'dsoftbusd',
+  'selftest-client',
+];
+
+/** Present-or-fatal services, in the order init looks them up (sheet 20, section 2). */
+const REQUIRED: readonly string[] = [
+  'selftest-client',
+  'vfsd',
+  'packagefsd',
+  'policyd',
+  'netstackd',
+  'dsoftbusd',
+  'bundlemgrd',
+  'updated',
+  'samgrd',
+  'execd',
+  'keystored',
+  'statefsd',
+  'rngd',
+  'timed',
+];
+
+/** Stack pages asked for at spawn; all others ask for 8 (sheet 20, section 2). */
+export const STACK_PAGES: ReadonlyMap<string, number> = new Map([['metricsd', 1]]);
+export const DEFAULT_STACK_PAGES = 8;
+
+const OBSERVABILITY_SERVICES: readonly string[] = [
+  'keystored',
+  'rngd',
+  'policyd',
+  'logd',
+  'metricsd',
+  'samgrd',
+  'statefsd',
+  'selftest-client',
+];
+
+/** RFC-0024's spine: what observability needs, and nothing else. */
+const OBSERVABILITY: ImageDefinition = {
+  name: 'observability',
+  services: OBSERVABILITY_SERVICES,
+  required: REQUIRED.filter((name) => OBSERVABILITY_SERVICES.includes(name)),
+  steps: [
+    'S01',
+    'S02',
+    'S05',
+    'S06',
+    'S07',
+    'S08',
+    'S09',
+    'S10',
+    'S11',
+    'S12',
+    'S13',
+    'S14',
+    'S16',
+    'S17',
+    'S24',
+    'S25',
+    'S26',
+    'S28',
+    'S29',
+    'S30',
+    'S31',
+    'S32',
+    'S33',
+    'S34',
+    'S40',
+    'wait',
+    'S41',
+    'wait-metrics',
+    'S42',
+    'S47',
+    'S48',
+    'S50',
+    'S51',
+    'S52',
+    'S53',
+    'S54',
+    'S55',
+    'S56',
+    'S57',
+    'S58',
+    'S59',
+    'S65',
+  ],
+  icount: 1,
+  ladder: 'observability',
+};
+
+/** Every image by name. */
+export const IMAGES: ReadonlyMap<string, ImageDefinition> = new Map([[OBSERVABILITY.name, OBSERVABILITY]]);

@@ -1,0 +1,230 @@
+/**
+ * A scenario file: image, machine, seed, stop condition, faults and expectation, as checked plain data (design, decision 6;
+ * schema: scenario.schema.json). One file describes one run of one or more boots on one disk.
+ */
+import { parse } from 'smol-toml';
+
+import { FieldFault, Fields, MAX_LADDER_TEXT } from '../markers/fields.ts';
+import type { Result } from '../markers/ladder.ts';
+import { DURATION_EXPECTED, parseDuration } from './duration.ts';
+import { IMAGES } from './images.ts';
+import { parseQuirks } from './quirks.ts';
+import type { QuirkSet } from './quirks.ts';
+
+/** Default bound of virtual time, ns. */
+export const DEFAULT_MAX_VIRTUAL_NS = 30_000_000_000;
+/** Harts a machine may have, and the largest icount shift. */
+export const MAX_HARTS = 4;
+export const MAX_ICOUNT = 10;
+/** Boots of one run. */
+export const MAX_BOOTS = 16;
+
+/** The machine's plain numbers. */
+export interface MachineOptions {
+  readonly harts: number;
+  /** ns per instruction = 2 ** icount (sheet 05, section 5). */
+  readonly icount: number;
+  readonly skipPolls: boolean;
+}
+
+/** A capability of a policy subject, `subject:capability`. */
+export interface Grant {
+  readonly subject: string;
+  readonly capability: string;
+}
+
+/** Faults of one boot. All deterministic; each is announced in the trace. */
+export interface Faults {
+  /** Services taken out of the image and of its list of required ones. */
+  readonly without: readonly string[];
+  /** Grants taken away from, or given to, policyd's table. */
+  readonly deny: readonly Grant[];
+  readonly allow: readonly Grant[];
+  /** Services that start and never do anything. */
+  readonly silent: readonly string[];
+  /** Services that exit at once. */
+  readonly dead: readonly string[];
+  /** Block writes from this running number on (0 = the first) are answered IOERR. */
+  readonly blockWritesFailFrom: number | null;
+  /** logd answers APPENDs with OK and stores nothing. */
+  readonly logdDropsAppends: boolean;
+}
+
+export const NO_FAULTS: Faults = {
+  without: [],
+  deny: [],
+  allow: [],
+  silent: [],
+  dead: [],
+  blockWritesFailFrom: null,
+  logdDropsAppends: false,
+};
+
+/** What one boot must show. */
+export interface Expectation {
+  /** Markers of the ladder that must be missing: exactly these. */
+  readonly missing: readonly string[];
+  /** Texts that some line must, or no line may, contain. */
+  readonly present: readonly string[];
+  readonly absent: readonly string[];
+  /** statefs keys that must be on the disk afterwards. */
+  readonly diskKeys: readonly string[];
+}
+
+/** One boot of the run. */
+export interface Boot {
+  /** `RUN_UNTIL_MARKER` text: a marker, `1` for the stop set, `0` for "until nothing can happen". */
+  readonly until: string;
+  readonly phase: string | undefined;
+  readonly maxVirtualNs: number;
+  readonly faults: Faults;
+  readonly expect: Expectation;
+}
+
+/** A checked scenario. */
+export interface Scenario {
+  readonly name: string;
+  readonly description: string;
+  readonly image: string;
+  readonly seed: string;
+  readonly quirks: QuirkSet;
+  readonly machine: MachineOptions;
+  readonly firmwareBanner: boolean;
+  readonly boots: readonly Boot[];
+}
+
+const TOP_KEYS = [
+  'description',
+  'image',
+  'seed',
+  'quirks',
+  'firmware-banner',
+  'machine',
+  'stop',
+  'faults',
+  'expect',
+  'boot',
+];
+const STOP_KEYS = ['until-marker', 'phase', 'max-virtual-time'];
+const FAULT_KEYS = ['without', 'deny', 'allow', 'silent', 'dead', 'block-writes-fail-from', 'logd-drops-appends'];
+const EXPECT_KEYS = ['missing', 'present', 'absent', 'disk-keys'];
+
+/** Reads a scenario; `file` is what errors call it. Error: one line with file, key and what was expected. */
+export function parseScenario(text: string, file: string, name: string): Result<Scenario> {
+  try {
+    return { ok: true, value: readScenario(text, file, name) };
+  } catch (fault) {
+    if (fault instanceof FieldFault) return { ok: false, error: fault.message };
+    throw fault;
+  }
+}
+
+function readScenario(text: string, file: string, name: string): Scenario {
+  if (text.length > MAX_LADDER_TEXT) throw new FieldFault(`${file}: expected at most ${MAX_LADDER_TEXT} characters`);
+  const top = new Fields(parseToml(text, file), file, '', TOP_KEYS);
+  const image = top.text('image');
+  const definition = IMAGES.get(image);
+  if (definition === undefined) return top.fail('image', `expected one of ${[...IMAGES.keys()].join(', ')}`);
+  const machine = top.sub('machine', ['harts', 'icount', 'skip-polls']);
+  const base = readBoot(
+    top,
+    { until: '0', phase: undefined, maxVirtualNs: DEFAULT_MAX_VIRTUAL_NS, faults: NO_FAULTS, expect: NOTHING },
+    definition.services,
+  );
+  const boots = top.subs('boot', ['stop', 'faults', 'expect']).map((boot) => readBoot(boot, base, definition.services));
+  if (boots.length > MAX_BOOTS) return top.fail('boot', `expected at most ${MAX_BOOTS} boots`);
+  return {
+    name,
+    description: top.optionalText('description') ?? '',
+    image,
+    seed: readSeed(top),
+    quirks: readQuirks(top),
+    machine: {
+      harts: machine.optionalInteger('harts', 1, MAX_HARTS) ?? 1,
+      icount: machine.optionalInteger('icount', 0, MAX_ICOUNT) ?? definition.icount,
+      skipPolls: machine.optionalBoolean('skip-polls') ?? true,
+    },
+    firmwareBanner: top.optionalBoolean('firmware-banner') ?? false,
+    boots: boots.length === 0 ? [base] : boots,
+  };
+}
+
+/** smol-toml's error names line and column; the first line of its message says what is wrong. */
+function parseToml(text: string, file: string): unknown {
+  try {
+    return parse(text);
+  } catch (error) {
+    const [head] = String(error instanceof Error ? error.message : error).split('\n');
+    const place = error instanceof Error && 'line' in error ? `:${String(error.line)}` : '';
+    throw new FieldFault(`${file}${place}: ${head ?? ''}; expected a TOML document`);
+  }
+}
+
+function readSeed(top: Fields): string {
+  const whole = top.optionalInteger('seed', 0, Number.MAX_SAFE_INTEGER);
+  return String(whole ?? 1);
+}
+
+function readQuirks(top: Fields): QuirkSet {
+  const parsed = parseQuirks(top.optionalText('quirks') ?? 'none');
+  return parsed.ok ? parsed.quirks : top.fail('quirks', parsed.error);
+}
+
+const NOTHING: Expectation = { missing: [], present: [], absent: [], diskKeys: [] };
+
+function readBoot(fields: Fields, base: Boot, services: readonly string[]): Boot {
+  const stop = fields.sub('stop', STOP_KEYS);
+  const duration = stop.optionalText('max-virtual-time');
+  const maxVirtualNs = duration === undefined ? base.maxVirtualNs : parseDuration(duration);
+  if (maxVirtualNs === null) return stop.fail('max-virtual-time', `expected ${DURATION_EXPECTED}`);
+  const expect = fields.sub('expect', EXPECT_KEYS);
+  return {
+    until: stop.optionalText('until-marker') ?? base.until,
+    phase: stop.optionalText('phase') ?? base.phase,
+    maxVirtualNs,
+    faults: readFaults(fields.sub('faults', FAULT_KEYS), base.faults, services),
+    expect: {
+      missing: expect.optionalTexts('missing') ?? base.expect.missing,
+      present: expect.optionalTexts('present') ?? base.expect.present,
+      absent: expect.optionalTexts('absent') ?? base.expect.absent,
+      diskKeys: expect.optionalTexts('disk-keys') ?? base.expect.diskKeys,
+    },
+  };
+}
+
+function readFaults(faults: Fields, base: Faults, services: readonly string[]): Faults {
+  return {
+    without: readServices(faults, 'without', services) ?? base.without,
+    deny: readGrants(faults, 'deny') ?? base.deny,
+    allow: readGrants(faults, 'allow') ?? base.allow,
+    silent: readServices(faults, 'silent', services) ?? base.silent,
+    dead: readServices(faults, 'dead', services) ?? base.dead,
+    blockWritesFailFrom:
+      faults.optionalInteger('block-writes-fail-from', 0, Number.MAX_SAFE_INTEGER) ?? base.blockWritesFailFrom,
+    logdDropsAppends: faults.optionalBoolean('logd-drops-appends') ?? base.logdDropsAppends,
+  };
+}
+
+function readServices(faults: Fields, key: string, services: readonly string[]): readonly string[] | undefined {
+  const names = faults.optionalTexts(key);
+  names?.forEach((service, index) => {
+    if (!services.includes(service)) faults.fail(`${key}[${index}]`, `expected one of ${services.join(', ')}`);
+  });
+  return names;
+}
+
+function readGrants(faults: Fields, key: string): readonly Grant[] | undefined {
+  return faults.optionalTexts(key)?.map((text, index) => {
+    const grant = parseGrant(text);
+    return grant ?? faults.fail(`${key}[${index}]`, `expected ${GRANT_EXPECTED}`);
+  });
+}
+
+/** What the error lines name as expected. */
+export const GRANT_EXPECTED = 'SUBJECT:CAPABILITY, such as metricsd:statefs.write';
+
+/** `subject:capability`, or null. */
+export function parseGrant(text: string): Grant | null {
+  const match = /^([a-z0-9.-]{1,48}):([a-z0-9._-]{1,48})$/.exec(text);
+  return match === null ? null : { subject: match[1] ?? '', capability: match[2] ?? '' };
+}
