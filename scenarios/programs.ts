@@ -145,6 +145,8 @@ function programOf(service: string, definition: ImageDefinition, faults: Faults,
         capCheckFiveBytes: quirks.has('cap-check-reply'),
         capCheckOtherSubject: quirks.has('cap-check-subject'),
         routingUnchecked: quirks.has('routing-unchecked'),
+        childExitUnchecked: quirks.has('child-exit-unchecked'),
+        helloElf: new Uint8Array(0),
         waitByRounds: quirks.has('wait-by-rounds'),
         silentSink,
         inboxDiscards,
@@ -155,7 +157,7 @@ function programOf(service: string, definition: ImageDefinition, faults: Faults,
 }
 
 /** Fault `dead`: gone before it has done anything. */
-// eslint-disable-next-line require-yield
+ 
 function* deadService(): Generator<never, null, number> {
   return null;
 }
