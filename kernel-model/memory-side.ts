@@ -5,7 +5,8 @@
 import type { Task } from './task.ts';
 
 /** A user page fault, thrown through a program's generator by its memory accesses. Never leaves the kernel. */
-export class GuestFault {
+export class GuestFault extends Error {
+  override readonly name = 'GuestFault';
   readonly access: 'inst' | 'load' | 'store';
   /** Address of the instruction, 0 for typed programs. */
   readonly pc: number;
@@ -13,6 +14,7 @@ export class GuestFault {
   readonly address: number;
 
   constructor(access: 'inst' | 'load' | 'store', pc: number, address: number) {
+    super(`${access} fault at 0x${address.toString(16)}`);
     this.access = access;
     this.pc = pc;
     this.address = address;
