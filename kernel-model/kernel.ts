@@ -322,8 +322,10 @@ export class Kernel {
 
   #finish(task: Task, nr: number, result: number): void {
     task.result = result;
-    if (this.trace.on && traced(nr, result, task.request.a4)) {
-      this.trace.emit({ kind: 'syscall', nr, name: SYSCALL_NAMES[nr] ?? String(nr), result });
+    if (!this.trace.on) return;
+    const shown = nr === Macro.ECALL ? Number(task.sys.regs[7] ?? 0n) : nr;
+    if (traced(shown, result)) {
+      this.trace.emit({ kind: 'syscall', nr: shown, name: SYSCALL_NAMES[shown] ?? String(shown), result });
     }
   }
 
@@ -355,17 +357,20 @@ export class Kernel {
   }
 }
 
-/** Syscalls the trace shows: neither polling nor printing (design, "One event stream"). */
-function traced(nr: number, result: number, a4: number): boolean {
+/** Syscalls the trace shows: neither macros nor what polls and prints. Only a NONBLOCK receive ever gives EAGAIN. */
+function traced(nr: number, result: number): boolean {
   switch (nr) {
     case Nr.YIELD:
     case Nr.NSEC:
     case Nr.DEBUG_PUTC:
+    case Macro.PRINT:
+    case Macro.POLL:
+    case Macro.SLICE:
       return false;
     case Nr.IPC_RECV_V1:
     case Nr.IPC_RECV_V2:
-      return result !== -Errno.EAGAIN || (a4 & 1) === 0;
+      return result !== -Errno.EAGAIN;
     default:
-      return nr < Macro.PRINT;
+      return true;
   }
 }
