@@ -81,6 +81,23 @@ describe('nothing runnable (sheet 10, section 5.3)', () => {
     );
   });
 
+  it('a lone receive after a lone send has its own cost', () => {
+    const run = (skipPolls: boolean): number => {
+      const { kernel, clock } = bareKernel({ skipPolls });
+      const task = addTask(kernel, function* (sys): Body {
+        yield sys.send(0, Uint8Array.of(1));
+        yield sys.send(0, Uint8Array.of(2), 0, 500_000);
+        yield sys.recv(0, 8);
+        yield sys.recv(0, 8, 0, 1_234_500);
+        return 0;
+      });
+      grant(task, 0, endpointCap(newEndpoint(kernel, 1)));
+      runUntil(kernel);
+      return clock.now;
+    };
+    expect(run(true)).toBe(run(false));
+  });
+
   it('wakes other expired tasks from a lone retry, ascending by pid', () => {
     const bare = bareKernel();
     const log: string[] = [];
