@@ -126,8 +126,7 @@ function finish(outcome: RunOutcome, summary: Summary | null, options: RunOption
     say(color.red(`${head}failed after ${formatDuration(boot.virtualNs)} of virtual time (${boot.end})`));
     for (const reason of boot.reasons) say(`  ${reason}`);
     if (boot.stall.length > 0) {
-      say(color.yellow('  who waits for whom:'));
-      for (const line of boot.stall) say(`    ${line}`);
+      for (const line of boot.stall) say(color.yellow(`  ${line}`));
     }
     if (options.untilMarker === undefined && !boot.verdict.ladder.pass) {
       for (const line of verdictLines(boot.verdict.ladder)) {

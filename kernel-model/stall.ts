@@ -148,13 +148,8 @@ class HolderIndex {
   }
 }
 
-/** The report as text. */
+/** The report as text, one paragraph per task that waits, stuck ones first. */
 export function renderStall(report: StallReport): string {
-  return `${stallLines(report).join('\n')}\n`;
-}
-
-/** The report as lines: one paragraph per task that waits, stuck ones first. */
-export function stallLines(report: StallReport): readonly string[] {
   const order = [...report.tasks].sort((a, b) => Number(b.stuck) - Number(a.stuck) || a.pid - b.pid);
   const lines = [`at ${seconds(report.now)}: who waits for whom`];
   for (const task of order) {
@@ -169,7 +164,7 @@ export function stallLines(report: StallReport): readonly string[] {
     if (task.kind === 'wait') lines.push(`    children: ${task.children.join(', ') || 'none'}`);
     for (const endpoint of task.endpoints) lines.push(`    ${renderEndpoint(endpoint)}`);
   }
-  return lines;
+  return `${lines.join('\n')}\n`;
 }
 
 const VERBS = {
