@@ -98,7 +98,7 @@ export type QosClass = 0 | 1 | 2 | 3;
 export const FAULT_EXIT_CODE = -22;
 
 /** Kernel-attested identity of a message's sender: FNV-1a 64 of the name its task was started under. */
-export type ServiceId = bigint & { readonly __brand: "ServiceId" };
+export type ServiceId = bigint & { readonly __brand: 'ServiceId' };
 
 const FNV_BASIS = 0xcbf2_9ce4_8422_2325n;
 const FNV_PRIME = 0x100_0000_01b3n;

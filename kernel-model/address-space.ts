@@ -3,10 +3,10 @@
  * the kernel's own mappings in each of them. Building those costs some 6,100 entries; only the first space builds them,
  * the others take fresh table pages in the same order and copy their bytes.
  */
-import type { GuestMemory } from "../sim/memory.ts";
-import { assert } from "../sim/assert.ts";
-import { PAGE_SIZE } from "./abi.ts";
-import type { KernelAddresses } from "./image.ts";
+import type { GuestMemory } from '../sim/memory.ts';
+import { assert } from '../sim/assert.ts';
+import { PAGE_SIZE } from './abi.ts';
+import type { KernelAddresses } from './image.ts';
 import {
   hex,
   INIT_POOL_BASE,
@@ -18,9 +18,9 @@ import {
   UART_PAGE,
   VMO_ARENA_BASE,
   VMO_ARENA_END,
-} from "./layout.ts";
-import { entryAddress, findLeaf, mapPage, Pte, writeEntry } from "./page-tables.ts";
-import type { MapError, TablePages } from "./page-tables.ts";
+} from './layout.ts';
+import { entryAddress, findLeaf, mapPage, Pte, writeEntry } from './page-tables.ts';
+import type { MapError, TablePages } from './page-tables.ts';
 
 /** What an access needs from a leaf. */
 export const Access = { LOAD: Pte.R, STORE: Pte.W, FETCH: Pte.X } as const;
@@ -61,7 +61,7 @@ export class AddressSpace {
     kernelPages: number,
   ) {
     const root = tables[0];
-    assert(root !== undefined, "address space without a root table");
+    assert(root !== undefined, 'address space without a root table');
     this.#memory = memory;
     this.#pages = pages;
     this.#tables = tables;
@@ -116,7 +116,7 @@ export class AddressSpace {
   /** Adds bits to the leaf of a mapped page (the first task's shared pages, sheet 10, section 1.6). */
   addLeafFlags(va: number, flags: number): void {
     const at = findLeaf(this.#memory, this.root, va);
-    assert(at >= 0, "flags added to a page that is not mapped");
+    assert(at >= 0, 'flags added to a page that is not mapped');
     this.#memory.writeU32(at, (this.#memory.readU32(at) | flags) >>> 0);
     this.#cache.delete(Math.floor(va / PAGE_SIZE));
   }
@@ -139,7 +139,7 @@ interface KmapLink {
 }
 
 /** Result of creating a space. */
-export type AddressSpaceResult = AddressSpace | "asid-exhausted" | "no-memory";
+export type AddressSpaceResult = AddressSpace | 'asid-exhausted' | 'no-memory';
 
 /** The kernel's table of address spaces. Handles are global and reused lowest first; ASIDs go round. */
 export class AddressSpaces {
@@ -170,11 +170,11 @@ export class AddressSpaces {
   /** Creates a space with the kernel's mappings; prints KMAP. */
   create(): AddressSpaceResult {
     const asid = this.#takeAsid();
-    if (asid === 0) return "asid-exhausted";
+    if (asid === 0) return 'asid-exhausted';
     const tables = this.#image.length === 0 ? this.#buildFirst() : this.#copyTables();
     if (tables === null) {
       this.#asidUsed[asid] = 0;
-      return "no-memory";
+      return 'no-memory';
     }
     let handle = 1;
     while (this.#spaces[handle]) handle++;
@@ -185,7 +185,7 @@ export class AddressSpaces {
 
   /** Frees handle, ASID and table pages. */
   destroy(space: AddressSpace): void {
-    assert(this.#spaces[space.handle] === space, "address space destroyed twice");
+    assert(this.#spaces[space.handle] === space, 'address space destroyed twice');
     this.#spaces[space.handle] = null;
     this.#asidUsed[space.asid] = 0;
     space.release();
@@ -220,7 +220,7 @@ export class AddressSpaces {
     const range = (start: number, end: number, flags: number): boolean => {
       for (let at = start; at < end; at += PAGE_SIZE) {
         const error = mapPage(this.#memory, this.#pages, root, at, at, flags | Pte.V | Pte.G, created);
-        assert(error === null || error === "no-memory", `kernel mapping at ${hex(at)}: ${error ?? ""}`);
+        assert(error === null || error === 'no-memory', `kernel mapping at ${hex(at)}: ${error ?? ''}`);
         if (error !== null) return false;
         this.#kernelPages++;
       }
@@ -242,12 +242,12 @@ export class AddressSpaces {
     );
     say(`[INFO mm] AS-MAP: mapping KSTACK tail ${hex(a.kstackMapFrom)}..${hex(a.kstackEnd)}`);
     if (!range(a.kstackMapFrom, a.kstackEnd, rw)) return null;
-    say("[INFO mm] AS-MAP: KSTACK tail mapped ok");
+    say('[INFO mm] AS-MAP: KSTACK tail mapped ok');
     if (!range(INIT_POOL_BASE, INIT_WINDOW_END, rw)) return null;
     if (!range(LOW_WINDOW_BASE, LOW_WINDOW_END, rw)) return null;
     if (!range(VMO_ARENA_BASE, VMO_ARENA_END, rw)) return null;
     if (!range(UART_PAGE, UART_PAGE + PAGE_SIZE, rw)) return null;
-    say("[INFO mm] map kernel segments ok");
+    say('[INFO mm] map kernel segments ok');
     this.#image = new Uint8Array(tables.length * PAGE_SIZE);
     tables.forEach((page, i) => {
       this.#image.set(this.#memory.slice(page, PAGE_SIZE), i * PAGE_SIZE);

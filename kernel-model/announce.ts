@@ -1,12 +1,12 @@
 /** Blocks of lines that several places print (sheet 10, section 1.2). */
-import type { Kernel } from "./kernel.ts";
-import { hex16 } from "./layout.ts";
+import type { Kernel } from './kernel.ts';
+import { hex16 } from './layout.ts';
 
 /** CAPNEW: the lines of a new capability table. */
 export function announceCapTable(kernel: Kernel): void {
-  kernel.uart.line("CAP: new enter");
-  kernel.uart.line("CAP: with_capacity slots=96");
-  kernel.uart.line("CAP: new exit");
+  kernel.uart.line('CAP: new enter');
+  kernel.uart.line('CAP: with_capacity slots=96');
+  kernel.uart.line('CAP: new exit');
 }
 
 /** SYSI: a syscall table was filled. */

@@ -2,30 +2,30 @@
  * Capabilities and the table a task keeps them in (sheet 10, section 3). Capabilities are plain immutable values: a copy
  * is the same object in another slot, there is no reference count, and dropping one never touches what it names.
  */
-import type { TraceCap } from "../sim/trace.ts";
-import { CAP_SLOTS } from "./abi.ts";
+import type { TraceCap } from '../sim/trace.ts';
+import { CAP_SLOTS } from './abi.ts';
 
 /** A capability to a router endpoint: SEND, RECV, MANAGE. */
 export interface EndpointCap {
-  readonly kind: "endpoint";
+  readonly kind: 'endpoint';
   readonly endpoint: number;
   readonly rights: number;
 }
 /** The right to create endpoints (MANAGE). */
 export interface FactoryCap {
-  readonly kind: "factory";
+  readonly kind: 'factory';
   readonly rights: number;
 }
 /** Physical memory [base, base + len), usable with MAP. */
 export interface VmoCap {
-  readonly kind: "vmo";
+  readonly kind: 'vmo';
   readonly base: number;
   readonly len: number;
   readonly rights: number;
 }
 /** A device window [base, base + len), usable with MAP. */
 export interface MmioCap {
-  readonly kind: "mmio";
+  readonly kind: 'mmio';
   readonly base: number;
   readonly len: number;
   readonly rights: number;
@@ -35,12 +35,12 @@ export type Capability = EndpointCap | FactoryCap | VmoCap | MmioCap;
 /** The capability as the trace shows it. */
 export function traceCap(cap: Capability): TraceCap {
   switch (cap.kind) {
-    case "endpoint":
+    case 'endpoint':
       return { kind: cap.kind, endpoint: cap.endpoint, rights: cap.rights };
-    case "factory":
+    case 'factory':
       return { kind: cap.kind, rights: cap.rights };
-    case "vmo":
-    case "mmio":
+    case 'vmo':
+    case 'mmio':
       return { kind: cap.kind, base: cap.base, len: cap.len, rights: cap.rights };
   }
 }

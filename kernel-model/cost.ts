@@ -2,7 +2,7 @@
  * The cost table: what guest work costs in instructions (docs/time.md explains every figure). Virtual ns per instruction
  * are 2 ** icount (sheet 05, section 5); with the default icount 1 the measured costs of sheet 10, section 8 come out.
  */
-import { assert } from "../sim/assert.ts";
+import { assert } from '../sim/assert.ts';
 
 /** Instructions per operation of the kernel, trap entry and exit included. */
 export const KERNEL_INSTRUCTIONS = {
@@ -66,17 +66,17 @@ export const COMPUTE_INSTRUCTIONS: Readonly<Record<string, number>> = {
   /** Plain work, one instruction per unit. */
   instructions: 1,
   /** Ed25519 key derivation, signature, verification: one operation. */
-  "ed25519-keygen": 250_000,
-  "ed25519-sign": 260_000,
-  "ed25519-verify": 700_000,
+  'ed25519-keygen': 250_000,
+  'ed25519-sign': 260_000,
+  'ed25519-verify': 700_000,
   /** X25519 scalar multiplication: one operation. */
   x25519: 450_000,
   /** One 64-byte block. */
-  "sha256-block": 3_000,
-  "sha512-block": 5_000,
-  "blake2s-block": 1_500,
-  "chacha20-block": 1_000,
-  "poly1305-block": 300,
+  'sha256-block': 3_000,
+  'sha512-block': 5_000,
+  'blake2s-block': 1_500,
+  'chacha20-block': 1_000,
+  'poly1305-block': 300,
   /** One byte. */
   crc32: 8,
   copy: 1,

@@ -2,7 +2,7 @@
  * A bounded reader of RV64 ELF files (sheet 10, sections 1.6 and 6.3). It looks only at what the kernel looks at, reads
  * only inside the file, and never throws: an ELF is hostile input. 64-bit fields become numbers as in registers.ts.
  */
-import { wordsToNumber } from "./registers.ts";
+import { wordsToNumber } from './registers.ts';
 
 /** Sizes and constants of the format. */
 export const ELF_HEADER_SIZE = 64;
@@ -17,7 +17,7 @@ const ELFCLASS64 = 2;
 const ELFDATA2LSB = 1;
 
 /** Why a header was refused; the words are those of the kernel's init loader. */
-export type ElfReject = "elf too short" | "bad elf magic" | "not elf64" | "not little endian" | "bad phoff";
+export type ElfReject = 'elf too short' | 'bad elf magic' | 'not elf64' | 'not little endian' | 'bad phoff';
 
 /** What the kernel reads from the file header. */
 export interface ElfHeader {
@@ -101,13 +101,13 @@ export class ElfFile {
 
 /** Reads and checks the file header, in the kernel's order (type, machine and version are not checked). */
 export function readElf(bytes: Uint8Array): ElfFile | ElfReject {
-  if (bytes.length < ELF_HEADER_SIZE) return "elf too short";
+  if (bytes.length < ELF_HEADER_SIZE) return 'elf too short';
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  if (view.getUint32(0, false) !== 0x7f45_4c46) return "bad elf magic";
-  if (bytes[4] !== ELFCLASS64) return "not elf64";
-  if (bytes[5] !== ELFDATA2LSB) return "not little endian";
+  if (view.getUint32(0, false) !== 0x7f45_4c46) return 'bad elf magic';
+  if (bytes[4] !== ELFCLASS64) return 'not elf64';
+  if (bytes[5] !== ELFDATA2LSB) return 'not little endian';
   const phoff = unsigned(view, 32);
-  if (phoff >= bytes.length) return "bad phoff";
+  if (phoff >= bytes.length) return 'bad phoff';
   return new ElfFile(bytes, view, {
     entry: signed(view, 24),
     phoff,

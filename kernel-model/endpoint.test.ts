@@ -1,9 +1,9 @@
-import fc from "fast-check";
-import { describe, expect, it } from "vitest";
-import { ENDPOINT_OWNER_QUOTA, ENDPOINT_QUOTA, Errno, MAX_FRAME } from "./abi.ts";
-import type { ServiceId } from "./abi.ts";
-import { addWaiter, closeOrder, NO_OWNER, removeWaiter, Router } from "./endpoint.ts";
-import type { Message } from "./endpoint.ts";
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { ENDPOINT_OWNER_QUOTA, ENDPOINT_QUOTA, Errno, MAX_FRAME } from './abi.ts';
+import type { ServiceId } from './abi.ts';
+import { addWaiter, closeOrder, NO_OWNER, removeWaiter, Router } from './endpoint.ts';
+import type { Message } from './endpoint.ts';
 
 const message = (len: number, ty = 0): Message => ({
   src: 0,
@@ -18,10 +18,10 @@ const message = (len: number, ty = 0): Message => ({
 });
 
 type Op =
-  | { readonly op: "create"; readonly depth: number; readonly owner: number }
-  | { readonly op: "send"; readonly id: number; readonly len: number }
-  | { readonly op: "recv" | "putback" | "close"; readonly id: number }
-  | { readonly op: "exit"; readonly owner: number };
+  | { readonly op: 'create'; readonly depth: number; readonly owner: number }
+  | { readonly op: 'send'; readonly id: number; readonly len: number }
+  | { readonly op: 'recv' | 'putback' | 'close'; readonly id: number }
+  | { readonly op: 'exit'; readonly owner: number };
 
 interface NaiveEndpoint {
   readonly depth: number;
@@ -36,18 +36,18 @@ const LIMITS = { globalBytes: 40, ownerBytes: 25 };
 function naive(all: NaiveEndpoint[], op: Op): unknown {
   const sum = (q: readonly number[]): number => q.reduce((a, b) => a + b, 0);
   const total = (of: (e: NaiveEndpoint) => boolean): number => sum(all.filter(of).map((e) => sum(e.queue)));
-  if (op.op === "create") {
+  if (op.op === 'create') {
     all.push({ depth: op.depth, owner: op.owner, alive: true, queue: [] });
     return all.length - 1;
   }
-  if (op.op === "exit") {
-    const ids = [...all.keys()].filter((id) => all[id]?.owner === op.owner && all[id]?.alive);
+  if (op.op === 'exit') {
+    const ids = [...all.keys()].filter((id) => all[id]?.owner === op.owner && all[id].alive);
     for (const e of all) if (e.owner === op.owner) Object.assign(e, { alive: false, queue: [] });
     return ids;
   }
   const e = all[op.id];
   switch (op.op) {
-    case "send":
+    case 'send':
       if (total(() => true) + op.len > LIMITS.globalBytes) return -Errno.ENOSPC;
       if (e && e.owner !== NO_OWNER && total((o) => o.owner === e.owner) + op.len > LIMITS.ownerBytes)
         return -Errno.ENOSPC;
@@ -55,11 +55,11 @@ function naive(all: NaiveEndpoint[], op: Op): unknown {
       if (e.queue.length >= e.depth) return -Errno.EAGAIN;
       e.queue.push(op.len);
       return 0;
-    case "recv":
+    case 'recv':
       return e?.queue.shift() ?? null;
-    case "putback":
+    case 'putback':
       return e?.queue[0] ?? null;
-    case "close": {
+    case 'close': {
       const was = e?.alive ?? false;
       if (e) Object.assign(e, { alive: false, queue: [] });
       return was;
@@ -69,40 +69,40 @@ function naive(all: NaiveEndpoint[], op: Op): unknown {
 
 function real(router: Router, op: Op): unknown {
   switch (op.op) {
-    case "create":
+    case 'create':
       return router.create(op.depth, op.owner);
-    case "exit":
+    case 'exit':
       return router.closeOwnedBy(op.owner, []);
-    case "send":
+    case 'send':
       return router.enqueue(op.id, message(op.len));
-    case "recv": {
+    case 'recv': {
       const endpoint = router.endpoints[op.id];
       return (endpoint && router.dequeue(endpoint)?.len) ?? null;
     }
-    case "putback": {
+    case 'putback': {
       const endpoint = router.endpoints[op.id];
       const head = endpoint ? router.dequeue(endpoint) : null;
       if (endpoint && head) router.requeueFront(endpoint, head);
       return head?.len ?? null;
     }
-    case "close":
+    case 'close':
       return router.close(op.id, []);
   }
 }
 
-describe("Router", () => {
-  it("behaves as the naive router", () => {
+describe('Router', () => {
+  it('behaves as the naive router', () => {
     const id = fc.nat(5);
     const owner = fc.integer({ min: -1, max: 2 });
     const op: fc.Arbitrary<Op> = fc.oneof(
       {
         weight: 2,
-        arbitrary: fc.record({ op: fc.constant("create" as const), depth: fc.integer({ min: 1, max: 3 }), owner }),
+        arbitrary: fc.record({ op: fc.constant('create' as const), depth: fc.integer({ min: 1, max: 3 }), owner }),
       },
-      { weight: 8, arbitrary: fc.record({ op: fc.constant("send" as const), id, len: fc.nat(15) }) },
-      { weight: 5, arbitrary: fc.record({ op: fc.constantFrom("recv", "putback" as const), id }) },
-      { weight: 1, arbitrary: fc.record({ op: fc.constant("close" as const), id }) },
-      { weight: 1, arbitrary: fc.record({ op: fc.constant("exit" as const), owner: fc.nat(2) }) },
+      { weight: 8, arbitrary: fc.record({ op: fc.constant('send' as const), id, len: fc.nat(15) }) },
+      { weight: 5, arbitrary: fc.record({ op: fc.constantFrom('recv', 'putback' as const), id }) },
+      { weight: 1, arbitrary: fc.record({ op: fc.constant('close' as const), id }) },
+      { weight: 1, arbitrary: fc.record({ op: fc.constant('exit' as const), owner: fc.nat(2) }) },
     );
     fc.assert(
       fc.property(fc.array(op, { maxLength: 80 }), (ops) => {
@@ -120,7 +120,7 @@ describe("Router", () => {
     );
   });
 
-  it("creates exactly 384 endpoints, closed ones counted", () => {
+  it('creates exactly 384 endpoints, closed ones counted', () => {
     const router = new Router(0);
     for (let i = 0; i < ENDPOINT_QUOTA; i++) {
       expect(router.create(1, NO_OWNER)).toBe(i);
@@ -129,7 +129,7 @@ describe("Router", () => {
     expect(router.create(1, NO_OWNER)).toBe(-Errno.ENOSPC);
   });
 
-  it("lets an owner have 96 living endpoints", () => {
+  it('lets an owner have 96 living endpoints', () => {
     const router = new Router(8);
     for (let i = 0; i < ENDPOINT_OWNER_QUOTA; i++) expect(router.create(1, 7)).toBe(8 + i);
     expect(router.create(1, 7)).toBe(-Errno.ENOSPC);
@@ -138,7 +138,7 @@ describe("Router", () => {
     expect(router.create(1, 7)).toBeGreaterThan(0);
   });
 
-  it("counts payload bytes: 8193 on depth 1 is NoSpace, an empty message then works", () => {
+  it('counts payload bytes: 8193 on depth 1 is NoSpace, an empty message then works', () => {
     const router = new Router(8);
     const id = router.create(1, NO_OWNER);
     expect(router.enqueue(id, message(MAX_FRAME + 1))).toBe(-Errno.ENOSPC);
@@ -146,7 +146,7 @@ describe("Router", () => {
     expect(router.enqueue(id, message(0))).toBe(-Errno.EAGAIN);
   });
 
-  it("global and owner budgets admit an empty message when full", () => {
+  it('global and owner budgets admit an empty message when full', () => {
     const router = new Router(0, { globalBytes: 512, ownerBytes: 4096 });
     const [a, b] = [router.create(4, 7), router.create(4, 7)];
     expect(router.enqueue(a, message(512))).toBe(0);
@@ -159,7 +159,7 @@ describe("Router", () => {
     expect(owner.enqueue(e, message(1))).toBe(0);
   });
 
-  it("keeps waiters in order and without duplicates", () => {
+  it('keeps waiters in order and without duplicates', () => {
     const waiters: number[] = [];
     for (const pid of [10, 11, 12, 11]) addWaiter(waiters, pid);
     expect([waiters.shift(), waiters.shift(), waiters.shift(), waiters.shift()]).toEqual([10, 11, 12, undefined]);
@@ -169,7 +169,7 @@ describe("Router", () => {
     expect(waiters).toEqual([11]);
   });
 
-  it("drains both waiter lists on close; the wake order is by pid, each once", () => {
+  it('drains both waiter lists on close; the wake order is by pid, each once', () => {
     const router = new Router(0);
     const id = router.create(1, 7);
     const endpoint = router.endpoints[id]!;

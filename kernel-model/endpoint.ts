@@ -2,7 +2,7 @@
  * The router: endpoints with bounded FIFO queues, byte budgets and the tasks that wait on them (sheet 10, section 4).
  * It knows no tasks, only pids; waking is the kernel's. Errors are negative errno values.
  */
-import { assert } from "../sim/assert.ts";
+import { assert } from '../sim/assert.ts';
 import {
   ENDPOINT_OWNER_QUOTA,
   ENDPOINT_QUOTA,
@@ -11,9 +11,9 @@ import {
   MAX_FRAME,
   OWNER_BYTES,
   PRECREATED_DEPTH,
-} from "./abi.ts";
-import type { ServiceId } from "./abi.ts";
-import type { Capability } from "./captable.ts";
+} from './abi.ts';
+import type { ServiceId } from './abi.ts';
+import type { Capability } from './captable.ts';
 
 /** Owner of an endpoint that belongs to nobody. */
 export const NO_OWNER = -1;
@@ -92,6 +92,14 @@ export class Endpoint {
     return this.count === 0 ? null : (this.#ring[this.#head] ?? null);
   }
 
+  /** Queued messages, oldest first, for reports. */
+  *messages(): Generator<Message, void, void> {
+    for (let i = 0; i < this.count; i++) {
+      const message = this.#ring[(this.#head + i) % this.depth];
+      if (message) yield message;
+    }
+  }
+
   clear(): void {
     this.#ring.fill(null);
     this.#head = 0;
@@ -162,7 +170,7 @@ export class Router {
   /** Appends a message that {@link admits} let pass. */
   append(id: number, message: Message): void {
     const endpoint = this.endpoints[id];
-    assert(endpoint !== undefined && endpoint.alive && endpoint.count < endpoint.depth, "append to a full endpoint");
+    assert(endpoint !== undefined && endpoint.alive && endpoint.count < endpoint.depth, 'append to a full endpoint');
     endpoint.push(message);
     this.#account(endpoint, message.payload.length);
   }

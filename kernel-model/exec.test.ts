@@ -1,12 +1,12 @@
-import fc from "fast-check";
-import { describe, expect, it } from "vitest";
-import { Errno, serviceIdOf } from "./abi.ts";
-import { Access } from "./address-space.ts";
-import { INFO_VA, META_VA } from "./layout.ts";
-import type { Program } from "./sys.ts";
-import { writeElf } from "./synthetic-elf.ts";
-import { runToEnd, startRoot, testMachine } from "./test-kit.ts";
-import type { TestMachine, TestSetup } from "./test-kit.ts";
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { Errno, serviceIdOf } from './abi.ts';
+import { Access } from './address-space.ts';
+import { INFO_VA, META_VA } from './layout.ts';
+import type { Program } from './sys.ts';
+import { writeElf } from './synthetic-elf.ts';
+import { runToEnd, startRoot, testMachine } from './test-kit.ts';
+import type { TestMachine, TestSetup } from './test-kit.ts';
 
 const idle: Program = function* (sys) {
   yield sys.getpid();
@@ -14,7 +14,7 @@ const idle: Program = function* (sys) {
 };
 
 /** Segments that take 119 arena pages with 4 stack pages and the two identity pages. */
-const service = (program: string | null = "idle"): Uint8Array =>
+const service = (program: string | null = 'idle'): Uint8Array =>
   writeElf({
     entry: 0x1_4d92,
     segments: [
@@ -51,11 +51,11 @@ function execOnce(elf: Uint8Array, name: string | null, setup: TestSetup = {}, s
   return [machine, results[0] ?? 0];
 }
 
-const one = (segment: Partial<Parameters<typeof writeElf>[0]["segments"][0]>, entry = 0x1000): Uint8Array =>
-  writeElf({ entry, segments: [{ vaddr: 0x1000, memsz: 0x1000, flags: 5, ...segment }], program: "idle" });
+const one = (segment: Partial<Parameters<typeof writeElf>[0]['segments'][0]>, entry = 0x1000): Uint8Array =>
+  writeElf({ entry, segments: [{ vaddr: 0x1000, memsz: 0x1000, flags: 5, ...segment }], program: 'idle' });
 
-describe("EXEC", () => {
-  it("v2 prints KMAP, tables, EXEC-META, CAPNEW, SPAWN-FRAME and ENQ in this order", () => {
+describe('EXEC', () => {
+  it('v2 prints KMAP, tables, EXEC-META, CAPNEW, SPAWN-FRAME and ENQ in this order', () => {
     const seen: (bigint | number)[] = [];
     const body: Program = function* (sys) {
       seen.push(yield sys.getpid());
@@ -66,54 +66,54 @@ describe("EXEC", () => {
       seen.push(...sys.bytes(META_VA, 10));
       return 0;
     };
-    const [machine, pid] = execOnce(service("body"), "keystored", { programs: { body } });
+    const [machine, pid] = execOnce(service('body'), 'keystored', { programs: { body } });
     expect(pid).toBe(1);
     const lines = machine.lines();
-    expect(lines.slice(0, 3)).toEqual(["PT: pool idx=16", "PT: pool idx=17", "PT: pool idx=18"]);
-    expect(lines[20]).toBe("[INFO mm] map kernel segments ok");
+    expect(lines.slice(0, 3)).toEqual(['PT: pool idx=16', 'PT: pool idx=17', 'PT: pool idx=18']);
+    expect(lines[20]).toBe('[INFO mm] map kernel segments ok');
     expect(lines.slice(21, 31)).toEqual([
-      "PT: pool idx=32",
-      "PT: pool idx=33",
-      "PT: pool idx=34",
-      "[INFO exec] EXEC-META: va=0x2000b000 pa=0x8107e000 entry=0x000000002041f853 name_len=0x9 info_va=0x2000c000",
-      "CAP: new enter",
-      "CAP: with_capacity slots=96",
-      "CAP: new exit",
-      "[INFO task] SPAWN-FRAME: sepc=0x14d92 sp(x2)=0x20008000 gp(x3)=0x278cc",
-      "[DEBUG sched] enqueue: pid=1 qos=Normal",
-      "AS: activating satp=0x8000200000080593",
+      'PT: pool idx=32',
+      'PT: pool idx=33',
+      'PT: pool idx=34',
+      '[INFO exec] EXEC-META: va=0x2000b000 pa=0x8107e000 entry=0x000000002041f853 name_len=0x9 info_va=0x2000c000',
+      'CAP: new enter',
+      'CAP: with_capacity slots=96',
+      'CAP: new exit',
+      '[INFO task] SPAWN-FRAME: sepc=0x14d92 sp(x2)=0x20008000 gp(x3)=0x278cc',
+      '[DEBUG sched] enqueue: pid=1 qos=Normal',
+      'AS: activating satp=0x8000200000080593',
     ]);
-    expect(seen).toEqual([1, 2, BigInt(META_VA), 9, serviceIdOf("keystored"), ...Buffer.from("keystored\0")]);
+    expect(seen).toEqual([1, 2, BigInt(META_VA), 9, serviceIdOf('keystored'), ...Buffer.from('keystored\0')]);
     expect(machine.kernel.tasks[1]?.serviceId).toBe(0x866cecf1b02a841bn);
     expect(machine.kernel.tasks[1]?.guard).toEqual({ stack: 0x2000_a000, bootInfo: 0x2000_d000 });
   });
 
-  it("v1 prints the lines of the hello payload, byte for byte, and gives no identity", () => {
+  it('v1 prints the lines of the hello payload, byte for byte, and gives no identity', () => {
     const hello = writeElf({
       entry: 0x1_0130,
       segments: [{ vaddr: 0x1_0130, memsz: 0x69, flags: 5, bytes: new Uint8Array(0x69).fill(0).fill(0x17, 0, 1) }],
-      program: "idle",
+      program: 'idle',
     });
     const [machine, pid] = execOnce(hello, null, {}, 4);
     expect(pid).toBe(1);
-    const lines = machine.lines().filter((line) => line.startsWith("[INFO exec]") || line.startsWith("[INFO task]"));
+    const lines = machine.lines().filter((line) => line.startsWith('[INFO exec]') || line.startsWith('[INFO task]'));
     expect(lines).toEqual([
-      "[INFO exec] EXEC-ELF hdr entry=0x10130 phoff=0x40 phentsz=56 phnum=2",
-      "[INFO exec] EXEC-ELF phdr load off=0xb0 vaddr=0x10130 filesz=0x69 memsz=0x69 first4=0x00000017",
-      "[INFO exec] EXEC-ELF gp=0x10930 src=entry+0x800",
-      "[INFO exec] STACK-MAP: va=0x1fffb000-0x20009fff pa=0x81001000 pages=15 sp=0x20000000",
-      "[INFO exec] STACK-CHECK: base=0x1fffb000 top=0x2000a000 top-1->0xSome(8100ffff) top->0xNone sp->0xSome(8100e000)",
-      "[INFO task] SPAWN-FRAME: sepc=0x10130 sp(x2)=0x20008000 gp(x3)=0x10930",
+      '[INFO exec] EXEC-ELF hdr entry=0x10130 phoff=0x40 phentsz=56 phnum=2',
+      '[INFO exec] EXEC-ELF phdr load off=0xb0 vaddr=0x10130 filesz=0x69 memsz=0x69 first4=0x00000017',
+      '[INFO exec] EXEC-ELF gp=0x10930 src=entry+0x800',
+      '[INFO exec] STACK-MAP: va=0x1fffb000-0x20009fff pa=0x81001000 pages=15 sp=0x20000000',
+      '[INFO exec] STACK-CHECK: base=0x1fffb000 top=0x2000a000 top-1->0xSome(8100ffff) top->0xNone sp->0xSome(8100e000)',
+      '[INFO task] SPAWN-FRAME: sepc=0x10130 sp(x2)=0x20008000 gp(x3)=0x10930',
     ]);
     expect(machine.kernel.tasks[1]?.serviceId).toBe(0n);
     expect(machine.memory.spaces.get(2)).toBeNull();
   });
 
-  it("maps segments with their rights and the file bytes, zeros behind them", () => {
+  it('maps segments with their rights and the file bytes, zeros behind them', () => {
     const { machine, results } = root(
       (out) =>
         function* (sys) {
-          out.push(yield sys.execV2(service("stay"), 8, 0, "x"));
+          out.push(yield sys.execV2(service('stay'), 8, 0, 'x'));
           yield sys.yieldCpu();
           return 0;
         },
@@ -130,12 +130,12 @@ describe("EXEC", () => {
     expect(space.translate(0x1ffe_f000 + 0x8000, Access.STORE)).toBeGreaterThan(0);
   });
 
-  it("refuses in the order of sheet 10, section 6.3", () => {
-    const a0 = (elf: Uint8Array, name: string | null = "n", stack = 1): number => execOnce(elf, name, {}, stack)[1];
-    expect(a0(service(), "n", 0)).toBe(-Errno.EINVAL);
+  it('refuses in the order of sheet 10, section 6.3', () => {
+    const a0 = (elf: Uint8Array, name: string | null = 'n', stack = 1): number => execOnce(elf, name, {}, stack)[1];
+    expect(a0(service(), 'n', 0)).toBe(-Errno.EINVAL);
     expect(a0(new Uint8Array(0))).toBe(-Errno.EINVAL);
-    expect(a0(service(), "n".repeat(65))).toBe(-Errno.EINVAL);
-    expect(a0(service(), "n".repeat(64))).toBe(1);
+    expect(a0(service(), 'n'.repeat(65))).toBe(-Errno.EINVAL);
+    expect(a0(service(), 'n'.repeat(64))).toBe(1);
     expect(a0(service().subarray(0, 63))).toBe(-Errno.EINVAL);
     expect(a0(one({ memsz: 2, bytes: new Uint8Array(3) }))).toBe(-Errno.EINVAL);
     expect(a0(one({ flags: 7 }))).toBe(-Errno.EPERM);
@@ -147,25 +147,25 @@ describe("EXEC", () => {
     expect(a0(one({ vaddr: 0x2000_b000 }))).toBe(-Errno.EINVAL);
     expect(a0(one({ vaddr: 0x2000_b000 }), null)).toBe(1);
     expect(a0(one({ vaddr: 0x2000_9000 }))).toBe(-Errno.EINVAL);
-    expect(a0(one({}), "n", 5000)).toBe(-Errno.EPERM);
+    expect(a0(one({}), 'n', 5000)).toBe(-Errno.EPERM);
     const twice = writeElf({
       entry: 0x1000,
       segments: [
         { vaddr: 0x1000, memsz: 0x10, flags: 5 },
         { vaddr: 0x1800, memsz: 0x10, flags: 6 },
       ],
-      program: "idle",
+      program: 'idle',
     });
     expect(a0(twice)).toBe(-Errno.EINVAL);
   });
 
-  it("needs SEND in slot 0, records no spawn reason, and leaks the space of a refused file", () => {
+  it('needs SEND in slot 0, records no spawn reason, and leaks the space of a refused file', () => {
     const { machine, results } = root(
       (out) =>
         function* (sys) {
-          out.push(yield sys.execV2(one({ flags: 7 }), 1, 0, "n"), yield sys.spawnLastError());
+          out.push(yield sys.execV2(one({ flags: 7 }), 1, 0, 'n'), yield sys.spawnLastError());
           yield sys.capClose(0);
-          out.push(yield sys.execV2(service(), 1, 0, "n"));
+          out.push(yield sys.execV2(service(), 1, 0, 'n'));
           return 0;
         },
     );
@@ -174,24 +174,24 @@ describe("EXEC", () => {
     expect(machine.memory.spaces.get(3)).toBeNull();
   });
 
-  it("ends a task without body by an illegal instruction; the reference panics instead", () => {
-    const [machine] = execOnce(service(null), "nobody");
+  it('ends a task without body by an illegal instruction; the reference panics instead', () => {
+    const [machine] = execOnce(service(null), 'nobody');
     expect(machine.kernel.tasks[1]?.exitCode).toBe(-22);
-    expect(machine.lines()).toContain("ILLEGAL-D: inst16=0x0000 inst32=0x00000000");
-    expect(machine.text()).not.toContain("PANIC");
-    const [fatal] = execOnce(service(null), "nobody", { options: { userExceptionFatal: true } });
+    expect(machine.lines()).toContain('ILLEGAL-D: inst16=0x0000 inst32=0x00000000');
+    expect(machine.text()).not.toContain('PANIC');
+    const [fatal] = execOnce(service(null), 'nobody', { options: { userExceptionFatal: true } });
     expect(fatal.text()).toMatch(/\r\n\r\nPANIC: .*: ILLEGAL\r\nPANIC ra=0x[0-9a-f]{16}\r\n$/);
-    expect(fatal.kernel.run({ untilNs: Infinity, maxSteps: 10 })).toBe("dead");
+    expect(fatal.kernel.run({ untilNs: Infinity, maxSteps: 10 })).toBe('dead');
   });
 
-  it("never throws on hostile files", () => {
+  it('never throws on hostile files', () => {
     const valid = service();
     const machine = testMachine({ programs: { idle } });
     let elf: Uint8Array = valid;
     let result = 0;
     startRoot(machine, function* (sys) {
       for (;;) {
-        result = yield sys.execV2(elf, 1, 0, "fuzz");
+        result = yield sys.execV2(elf, 1, 0, 'fuzz');
         if (result > 0) yield sys.wait(result);
       }
     });
@@ -216,12 +216,12 @@ describe("EXEC", () => {
       }),
       { seed: 20240, numRuns: 300 },
     );
-    expect(machine.text()).not.toContain("PANIC: source/kernel/neuron/src/trap.rs");
+    expect(machine.text()).not.toContain('PANIC: source/kernel/neuron/src/trap.rs');
   });
 });
 
-describe("SPAWN", () => {
-  it("gives the errno and reasons of the executed vectors", () => {
+describe('SPAWN', () => {
+  it('gives the errno and reasons of the executed vectors', () => {
     const { machine, results } = root(
       (out) =>
         function* (sys) {
@@ -236,7 +236,7 @@ describe("SPAWN", () => {
     );
     const { EINVAL, EPERM } = Errno;
     expect(results).toEqual([-EINVAL, 0, -EINVAL, 5, 0, -EPERM, 5, -EPERM, 5, -EINVAL, -EINVAL, -EINVAL, -EINVAL]);
-    expect(machine.lines().filter((line) => line.includes("SPAWN:"))).toHaveLength(6);
-    expect(machine.lines()[0]).toBe("[INFO sys] SPAWN: entry=0x1000 sp=0x0 as=0 slot=0 gp=0x0");
+    expect(machine.lines().filter((line) => line.includes('SPAWN:'))).toHaveLength(6);
+    expect(machine.lines()[0]).toBe('[INFO sys] SPAWN: entry=0x1000 sp=0x0 as=0 slot=0 gp=0x0');
   });
 });

@@ -1,11 +1,11 @@
 /** EXEC v1 and v2 (sheet 10, section 6.3): an ELF into a new address space, with stack, and with identity pages in v2. */
-import { Errno, MAX_SERVICE_NAME, PAGE_SIZE, Rights, serviceIdOf } from "./abi.ts";
-import { AddressSpace } from "./address-space.ts";
-import { ElfFile, PF_R, PF_W, PF_X, PT_LOAD, readElf } from "./elf.ts";
-import { mapErrno, spawnErrno } from "./errors.ts";
-import type { Kernel } from "./kernel.ts";
-import { memoryOf } from "./kernel-memory.ts";
-import type { KernelMemory } from "./kernel-memory.ts";
+import { Errno, MAX_SERVICE_NAME, PAGE_SIZE, Rights, serviceIdOf } from './abi.ts';
+import { AddressSpace } from './address-space.ts';
+import { ElfFile, PF_R, PF_W, PF_X, PT_LOAD, readElf } from './elf.ts';
+import { mapErrno, spawnErrno } from './errors.ts';
+import type { Kernel } from './kernel.ts';
+import { memoryOf } from './kernel-memory.ts';
+import type { KernelMemory } from './kernel-memory.ts';
 import {
   hex,
   hex16,
@@ -16,13 +16,13 @@ import {
   USER_STACK_NOMINAL,
   USER_STACK_SP,
   USER_STACK_TOP,
-} from "./layout.ts";
-import type { MapError } from "./page-tables.ts";
-import { Pte } from "./page-tables.ts";
-import { spawnTask } from "./spawn.ts";
-import { programNote } from "./synthetic-elf.ts";
-import type { Task } from "./task.ts";
-import { roundUpToPages } from "./vmo.ts";
+} from './layout.ts';
+import type { MapError } from './page-tables.ts';
+import { Pte } from './page-tables.ts';
+import { spawnTask } from './spawn.ts';
+import { programNote } from './synthetic-elf.ts';
+import type { Task } from './task.ts';
+import { roundUpToPages } from './vmo.ts';
 
 /** Version of the info page. */
 export const BOOTSTRAP_INFO_VERSION = 2;
@@ -59,8 +59,8 @@ export function exec(kernel: Kernel, caller: Task, request: ExecRequest): number
 export function createSpace(kernel: Kernel): AddressSpace | number {
   const memory = memoryOf(kernel);
   const space = memory.spaces.create();
-  if (space === "asid-exhausted") return -Errno.ENOSPC;
-  if (space === "no-memory") {
+  if (space === 'asid-exhausted') return -Errno.ENOSPC;
+  if (space === 'no-memory') {
     memory.outOfHeap();
     return 0;
   }
@@ -109,13 +109,13 @@ class Loader {
       addressSpace: space.handle,
       bootstrapSlot: BOOTSTRAP_SLOT,
       gp,
-      name: request.name ?? "",
-      label: programNote(this.#elf) ?? "elf",
+      name: request.name ?? '',
+      label: programNote(this.#elf) ?? 'elf',
       guard: { stack: USER_STACK_TOP, bootInfo: request.name === null ? -1 : INFO_GUARD_VA },
       program: this.#memory.body(this.#elf),
     });
-    if (task === "no-memory") return 0;
-    return typeof task === "string" ? spawnErrno(task) : task.pid;
+    if (task === 'no-memory') return 0;
+    return typeof task === 'string' ? spawnErrno(task) : task.pid;
   }
 
   #segments(space: AddressSpace): number {
@@ -135,7 +135,7 @@ class Loader {
     const { flags, offset, vaddr, filesz, memsz } = segment;
     this.#say(
       `phdr load off=${hex(offset)} vaddr=${hex(vaddr)} filesz=${hex(filesz)} memsz=${hex(memsz)} ` +
-        `first4=0x${elf.word(offset).toString(16).padStart(8, "0")}`,
+        `first4=0x${elf.word(offset).toString(16).padStart(8, '0')}`,
     );
     if (memsz === 0) return 0;
     if (filesz > memsz || !(offset + filesz <= elf.bytes.length)) return -Errno.EINVAL;
@@ -152,10 +152,10 @@ class Loader {
   #gp(argument: number): number {
     const data = this.#dataStart;
     let gp = argument;
-    let source = "arg";
+    let source = 'arg';
     if (argument === 0) {
       gp = (data ?? this.#elf.header.entry) + GP_OFFSET;
-      source = data === null ? "entry+0x800" : "rw+0x800";
+      source = data === null ? 'entry+0x800' : 'rw+0x800';
     }
     this.#say(`gp=${hex(gp)} src=${source}`);
     return gp;
@@ -221,7 +221,7 @@ class Loader {
 /** a0 of a mapping: 0, -errno, or 0 after the panic of an exhausted heap. */
 export function mapResult(memory: KernelMemory, error: MapError | null): number {
   if (error === null) return 0;
-  if (error === "no-memory") memory.outOfHeap();
+  if (error === 'no-memory') memory.outOfHeap();
   return mapErrno(error);
 }
 

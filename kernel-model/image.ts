@@ -2,7 +2,7 @@
  * The boot image as data (design, decision 6): what the kernel is told and must not know by itself. Names appear here only
  * as values; the kernel compares ids computed from them.
  */
-import type { Program } from "./sys.ts";
+import type { Program } from './sys.ts';
 
 /** Compiler-dependent addresses that the boot transcript prints (sheet 10, end). Defaults are those of the reference log. */
 export interface KernelAddresses {

@@ -2,14 +2,14 @@
  * The kernel's memory side: pools, address spaces, a task's view of memory, activation lines (sheet 10, sections 1.2, 6
  * and 7), and the bodies that ELF files stand for.
  */
-import { assert } from "../sim/assert.ts";
-import type { GuestMemory } from "../sim/memory.ts";
-import { PAGE_SIZE } from "./abi.ts";
-import { Access, AddressSpaces, NO_TRANSLATION } from "./address-space.ts";
-import type { AccessKind, AddressSpace } from "./address-space.ts";
-import type { ElfFile } from "./elf.ts";
-import { heapExhausted, kernelPageFault, userFault } from "./faults.ts";
-import type { Kernel } from "./kernel.ts";
+import { assert } from '../sim/assert.ts';
+import type { GuestMemory } from '../sim/memory.ts';
+import { PAGE_SIZE } from './abi.ts';
+import { Access, AddressSpaces, NO_TRANSLATION } from './address-space.ts';
+import type { AccessKind, AddressSpace } from './address-space.ts';
+import type { ElfFile } from './elf.ts';
+import { heapExhausted, kernelPageFault, userFault } from './faults.ts';
+import type { Kernel } from './kernel.ts';
 import {
   hex,
   hex16,
@@ -19,14 +19,14 @@ import {
   STACK_POOL_END,
   VMO_ARENA_BASE,
   VMO_ARENA_END,
-} from "./layout.ts";
-import { GuestFault } from "./memory-side.ts";
-import type { MemorySide } from "./memory-side.ts";
-import { TablePages } from "./page-tables.ts";
-import { programNote } from "./synthetic-elf.ts";
-import type { Program, Syscall } from "./sys.ts";
-import type { Task } from "./task.ts";
-import { PageArena, StackPool } from "./vmo.ts";
+} from './layout.ts';
+import { GuestFault } from './memory-side.ts';
+import type { MemorySide } from './memory-side.ts';
+import { TablePages } from './page-tables.ts';
+import { programNote } from './synthetic-elf.ts';
+import type { Program, Syscall } from './sys.ts';
+import type { Task } from './task.ts';
+import { PageArena, StackPool } from './vmo.ts';
 
 /** Activations that print their four checks, and those that print the two trampoline lines too. */
 export const ACTIVATION_LINES = 16;
@@ -52,7 +52,7 @@ export interface MemoryOptions {
 }
 
 /** Who prints an activation: the stack pointer that it shows differs (sheet 10, end). */
-export type ActivationContext = "boot" | "selftest" | "trap";
+export type ActivationContext = 'boot' | 'selftest' | 'trap';
 
 /** Builds the memory side of a kernel; pass it as `memory` to the kernel's constructor. */
 export function kernelMemory(options: MemoryOptions): (kernel: Kernel) => KernelMemory {
@@ -61,7 +61,7 @@ export function kernelMemory(options: MemoryOptions): (kernel: Kernel) => Kernel
 
 /** The memory side of `kernel`; only kernels built with one may get here. */
 export function memoryOf(kernel: Kernel): KernelMemory {
-  assert(kernel.memory instanceof KernelMemory, "this kernel was built without its memory side");
+  assert(kernel.memory instanceof KernelMemory, 'this kernel was built without its memory side');
   return kernel.memory;
 }
 
@@ -72,7 +72,7 @@ export class KernelMemory implements MemorySide {
   readonly initPages: PageArena;
   readonly tables: TablePages;
   readonly spaces: AddressSpaces;
-  context: ActivationContext = "trap";
+  context: ActivationContext = 'trap';
   /** The space in satp. */
   activeSpace: AddressSpace | null = null;
   /** The request that the raw door fills for a handler; one call runs at a time. */
@@ -85,7 +85,7 @@ export class KernelMemory implements MemorySide {
     a4: 0,
     a5: 0,
     bytes: new Uint8Array(0),
-    name: "",
+    name: '',
     ty: 0,
     headerFlags: 0,
     moveSlot: 0,
@@ -137,7 +137,7 @@ export class KernelMemory implements MemorySide {
     uart.line(`AS: ensure_rx_guard pc=0x${hex16(guardPc)}`);
     if (count >= TRAMPOLINE_LINES) return;
     uart.line(`[INFO as] AS: trampoline enter val=0x${space.satp.toString(16)}`);
-    uart.line("AS: post-satp OK");
+    uart.line('AS: post-satp OK');
   }
 
   release(task: Task): void {
@@ -161,7 +161,7 @@ export class KernelMemory implements MemorySide {
     const pa = this.#user(task, va, Access.LOAD);
     if (this.ram.contains(pa, 4)) return this.ram.readU32(pa);
     const value = this.#bus?.read(pa, 4) ?? -1;
-    if (value < 0) throw new GuestFault("load-access", task.frame.pc, va);
+    if (value < 0) throw new GuestFault('load-access', task.frame.pc, va);
     return value;
   }
 
@@ -173,7 +173,7 @@ export class KernelMemory implements MemorySide {
       this.ram.writeU32(pa, value >>> 0);
       return;
     }
-    if (!(this.#bus?.write(pa, 4, value >>> 0) ?? false)) throw new GuestFault("store-access", task.frame.pc, va);
+    if (!(this.#bus?.write(pa, 4, value >>> 0) ?? false)) throw new GuestFault('store-access', task.frame.pc, va);
   }
 
   bytes(task: Task, va: number, len: number): Uint8Array {
@@ -182,7 +182,7 @@ export class KernelMemory implements MemorySide {
       const next = this.#user(task, va + at, Access.LOAD);
       assert(next === pa + at, `bytes(${hex(va)}, ${len}): not physically contiguous`);
     }
-    if (!this.ram.contains(pa, len)) throw new GuestFault("load-access", task.frame.pc, va);
+    if (!this.ram.contains(pa, len)) throw new GuestFault('load-access', task.frame.pc, va);
     return this.ram.slice(pa, len);
   }
 
@@ -261,7 +261,7 @@ export class KernelMemory implements MemorySide {
     const space = task.addressSpace === null ? null : this.spaces.get(task.addressSpace);
     const pa = space === null ? NO_TRANSLATION : space.translate(va, access);
     if (pa === NO_TRANSLATION) {
-      throw new GuestFault(access === Access.STORE ? "store" : "load", task.frame.pc, va);
+      throw new GuestFault(access === Access.STORE ? 'store' : 'load', task.frame.pc, va);
     }
     return pa;
   }
@@ -269,11 +269,11 @@ export class KernelMemory implements MemorySide {
   #stackPage(): number {
     const { addresses } = this.#kernel.image;
     switch (this.context) {
-      case "boot":
+      case 'boot':
         return addresses.spPageBoot;
-      case "selftest":
+      case 'selftest':
         return addresses.spPageSelftest;
-      case "trap":
+      case 'trap':
         return addresses.spPageTrap;
     }
   }
@@ -282,6 +282,6 @@ export class KernelMemory implements MemorySide {
 /** A task without a program and without a hart: its first instruction is illegal. */
 export function illegalBody(kernel: Kernel): Program {
   return function* body(sys) {
-    throw new GuestFault("illegal", kernel.tasks[sys.pid]?.frame.pc ?? 0, 0);
+    throw new GuestFault('illegal', kernel.tasks[sys.pid]?.frame.pc ?? 0, 0);
   };
 }

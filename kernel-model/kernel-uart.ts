@@ -1,6 +1,6 @@
 /** The kernel's writers on the UART (sheet 10, section 1.1). Every byte costs time; who prints decides the newline. */
-import type { Clock } from "../sim/clock.ts";
-import type { Costs } from "./cost.ts";
+import type { Clock } from '../sim/clock.ts';
+import type { Costs } from './cost.ts';
 
 /** Where bytes go: the board's UART transmitter. */
 export interface UartSink {

@@ -2,7 +2,7 @@
  * Where things lie in memory (sheet 10, sections 0, 6.3 and 7.3; sheet 05, section 2). Physical addresses unless a name
  * says `VA`; the kernel's own ranges are mapped identically. What depends on the kernel's build is in KernelAddresses.
  */
-import type { KernelAddresses } from "./image.ts";
+import type { KernelAddresses } from './image.ts';
 
 /** Kernel image, start of .text. */
 export const KERNEL_BASE = 0x8020_0000;
@@ -82,7 +82,7 @@ export const REFERENCE_ADDRESSES: KernelAddresses = {
 
 /** 64-bit value as the kernel's `0x{:016x}` prints it, without the prefix. */
 export function hex16(value: number | bigint): string {
-  return BigInt.asUintN(64, BigInt(value)).toString(16).padStart(16, "0");
+  return BigInt.asUintN(64, BigInt(value)).toString(16).padStart(16, '0');
 }
 
 /** Value as the kernel's `0x{:x}` prints it. Negative numbers stand for the upper half of the 64-bit range. */

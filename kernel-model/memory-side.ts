@@ -2,24 +2,24 @@
  * What the kernel's core asks of its memory side (address spaces, VMOs, fault printers). The core works on tables and
  * queues only; an implementation without memory serves unit tests.
  */
-import type { Task } from "./task.ts";
+import type { Task } from './task.ts';
 
 /** Exceptions of user mode: page faults, illegal instruction, and the others (sheet 05, section 16.2). */
 export type GuestFaultKind =
-  | "inst"
-  | "load"
-  | "store"
-  | "illegal"
-  | "inst-access"
-  | "breakpoint"
-  | "load-misaligned"
-  | "load-access"
-  | "store-misaligned"
-  | "store-access";
+  | 'inst'
+  | 'load'
+  | 'store'
+  | 'illegal'
+  | 'inst-access'
+  | 'breakpoint'
+  | 'load-misaligned'
+  | 'load-access'
+  | 'store-misaligned'
+  | 'store-access';
 
 /** A fault of a program, thrown through its generator. Never leaves the kernel. */
 export class GuestFault extends Error {
-  override readonly name = "GuestFault";
+  override readonly name = 'GuestFault';
   readonly kind: GuestFaultKind;
   /** Address of the instruction; for typed programs that of their entry. */
   readonly pc: number;

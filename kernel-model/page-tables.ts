@@ -2,11 +2,11 @@
  * Sv39 page tables in guest RAM (sheet 05, section 16.3; sheet 10, section 7). Only 4 KiB leaves; leaves carry A, and D
  * when writable. Virtual addresses are numbers, the upper canonical half negative (see registers.ts).
  */
-import type { GuestMemory } from "../sim/memory.ts";
-import { PAGE_SIZE } from "./abi.ts";
-import type { KernelAddresses } from "./image.ts";
-import { LOW_WINDOW_BASE, TABLE_POOL_PAGES, UART_PAGE } from "./layout.ts";
-import { isCanonical } from "./registers.ts";
+import type { GuestMemory } from '../sim/memory.ts';
+import { PAGE_SIZE } from './abi.ts';
+import type { KernelAddresses } from './image.ts';
+import { LOW_WINDOW_BASE, TABLE_POOL_PAGES, UART_PAGE } from './layout.ts';
+import { isCanonical } from './registers.ts';
 
 /** Page-table entry bits. */
 export const Pte = { V: 1, R: 2, W: 4, X: 8, U: 16, G: 32, A: 64, D: 128 } as const;
@@ -17,7 +17,7 @@ export const PTE_FLAG_BITS = 0xff;
 const GLOBAL_LOW_END = 0x8100_0000;
 
 /** Why a page was not mapped; the words are those of the kernel's MapError. */
-export type MapError = "unaligned" | "invalid-flags" | "permission-denied" | "overlap" | "out-of-range" | "no-memory";
+export type MapError = 'unaligned' | 'invalid-flags' | 'permission-denied' | 'overlap' | 'out-of-range' | 'no-memory';
 
 /** Hands out the pages of page tables and says so on the UART: 64 static ones, then the kernel heap. */
 export class TablePages {
@@ -45,7 +45,7 @@ export class TablePages {
       this.#announce(`PT: pool idx=${this.count}`);
       return this.#hand(page);
     }
-    this.#announce("PT: heap alloc");
+    this.#announce('PT: heap alloc');
     const page = this.#free.pop() ?? this.#nextHeapPage();
     return page === null ? null : this.#hand(page);
   }
@@ -100,10 +100,10 @@ export type TableCreated = (parent: number, index: number, page: number) => void
 
 /** The checks of one mapping, in the kernel's order; null when it may go on to the tables. */
 export function checkMapping(va: number, flags: number): MapError | null {
-  if (!isCanonical(va) || va % PAGE_SIZE !== 0) return "unaligned";
-  if (flags < 0 || flags > PTE_FLAG_BITS) return "invalid-flags";
-  if (flags & Pte.W && flags & Pte.X) return "permission-denied";
-  if (!(flags & Pte.V) || !(flags & (Pte.R | Pte.W | Pte.X))) return "invalid-flags";
+  if (!isCanonical(va) || va % PAGE_SIZE !== 0) return 'unaligned';
+  if (flags < 0 || flags > PTE_FLAG_BITS) return 'invalid-flags';
+  if (flags & Pte.W && flags & Pte.X) return 'permission-denied';
+  if (!(flags & Pte.V) || !(flags & (Pte.R | Pte.W | Pte.X))) return 'invalid-flags';
   return null;
 }
 
@@ -125,18 +125,18 @@ export function mapPage(
     const entry = table + index * 8;
     const low = memory.readU32(entry);
     if (low & Pte.V) {
-      if (low & (Pte.R | Pte.W | Pte.X)) return "overlap";
+      if (low & (Pte.R | Pte.W | Pte.X)) return 'overlap';
       table = entryAddress(memory, entry);
       continue;
     }
     const page = pages.allocate();
-    if (page === null) return "no-memory";
+    if (page === null) return 'no-memory';
     writeEntry(memory, entry, page, Pte.V);
     created(table, index, page);
     table = page;
   }
   const leaf = table + tableIndex(va, 0) * 8;
-  if (memory.readU32(leaf) & Pte.V) return "overlap";
+  if (memory.readU32(leaf) & Pte.V) return 'overlap';
   writeEntry(memory, leaf, pa, leafFlags(va, flags));
   return null;
 }

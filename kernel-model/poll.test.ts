@@ -1,8 +1,8 @@
-import fc from "fast-check";
-import { describe, expect, it } from "vitest";
-import { Errno, NONBLOCK, Rights } from "./abi.ts";
-import type { Sys, Syscall } from "./sys.ts";
-import { addTask, bareKernel, endpointCap, grant, newEndpoint, runUntil } from "./testing.ts";
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { Errno, NONBLOCK, Rights } from './abi.ts';
+import type { Sys, Syscall } from './sys.ts';
+import { addTask, bareKernel, endpointCap, grant, newEndpoint, runUntil } from './testing.ts';
 
 type Body = Generator<Syscall, number, number>;
 
@@ -72,9 +72,9 @@ function observe(plan: Plan, skipPolls: boolean, sliced: boolean): unknown {
       }
     });
   }
-  let end = "time";
+  let end = 'time';
   for (const until of sliced ? [...plan.slices, 3_000_000] : [3_000_000]) {
-    if (end === "time") end = runUntil(kernel, until);
+    if (end === 'time') end = runUntil(kernel, until);
   }
   const rounds = kernel.tasks.map((t) => t.sys.poll.round);
   const queue = kernel.scheduler.queues[1];
@@ -105,8 +105,8 @@ const plan: fc.Arbitrary<Plan> = fc.record({
   slices: fc.array(fc.integer({ min: 1, max: 3_000_000 }), { maxLength: 4 }).map((s) => [...s].sort((a, b) => a - b)),
 });
 
-describe("poll skipping", () => {
-  it("ends where single rounds end: clock, results, order, trace", () => {
+describe('poll skipping', () => {
+  it('ends where single rounds end: clock, results, order, trace', () => {
     fc.assert(
       fc.property(plan, (p) => {
         expect(observe(p, true, false)).toEqual(observe(p, false, false));
@@ -115,7 +115,7 @@ describe("poll skipping", () => {
     );
   });
 
-  it("does not depend on how the run is sliced", () => {
+  it('does not depend on how the run is sliced', () => {
     fc.assert(
       fc.property(plan, (p) => {
         expect(observe(p, true, true)).toEqual(observe(p, true, false));
@@ -124,7 +124,7 @@ describe("poll skipping", () => {
     );
   });
 
-  it("passes an idle hour in a handful of turns", () => {
+  it('passes an idle hour in a handful of turns', () => {
     const { kernel, clock } = bareKernel();
     const hour = 3_600_000_000_000;
     const ended: number[] = [];
@@ -137,14 +137,14 @@ describe("poll skipping", () => {
         return 0;
       });
     }
-    expect(runUntil(kernel, hour, 3000)).toBe("time");
+    expect(runUntil(kernel, hour, 3000)).toBe('time');
     expect(clock.now).toBeGreaterThanOrEqual(hour);
     expect(clock.now).toBeLessThan(hour + 10_000);
     runUntil(kernel, hour + 10_000_000, 3000);
     expect(ended).toEqual([-Errno.ETIMEDOUT, -Errno.ETIMEDOUT, -Errno.ETIMEDOUT]);
   });
 
-  it("does not skip while enqueue lines are left", () => {
+  it('does not skip while enqueue lines are left', () => {
     const { kernel, uart } = bareKernel({ enqueueLines: true });
     addTask(kernel, function* (sys: Sys): Body {
       const poll = sys.beginPoll();
@@ -152,11 +152,11 @@ describe("poll skipping", () => {
       return yield sys.runPoll();
     });
     runUntil(kernel);
-    expect(uart().split("\r\n").length - 1).toBe(32);
+    expect(uart().split('\r\n').length - 1).toBe(32);
   });
 });
 
-describe("Macro.POLL", () => {
+describe('Macro.POLL', () => {
   function pollOnce(
     prepare: (sys: Sys) => void,
     setup: (bare: ReturnType<typeof bareKernel>, task: ReturnType<typeof addTask>) => void = () => undefined,
@@ -179,7 +179,7 @@ describe("Macro.POLL", () => {
     return { ended, round, now: now - activation, end };
   }
 
-  it("charges every round in full and ends with EAGAIN after maxRounds", () => {
+  it('charges every round in full and ends with EAGAIN after maxRounds', () => {
     const { ended, round, now } = pollOnce(
       (sys) => {
         sys.poll.slots = [0];
@@ -192,7 +192,7 @@ describe("Macro.POLL", () => {
     expect(now).toBe(5 * (2600 + 2200 + 200));
   });
 
-  it("reads the clock in rounds 0, 128, 256 only", () => {
+  it('reads the clock in rounds 0, 128, 256 only', () => {
     const { ended, round } = pollOnce((sys) => {
       sys.poll.clockEvery = 128;
       sys.poll.deadline = 500_000;
@@ -201,7 +201,7 @@ describe("Macro.POLL", () => {
     expect({ ended, round }).toEqual({ ended: -Errno.ETIMEDOUT, round: 256 });
   });
 
-  it("fails an expired deadline in the first round, after the slots or before them", () => {
+  it('fails an expired deadline in the first round, after the slots or before them', () => {
     const full = (sys: Sys): void => {
       sys.poll.slots = [0];
       sys.poll.clockEvery = 128;
@@ -231,7 +231,7 @@ describe("Macro.POLL", () => {
     ).toMatchObject({ ended: -Errno.ETIMEDOUT, round: 0, now: 2000 });
   });
 
-  it("ends with the index of a slot whose receive would fail", () => {
+  it('ends with the index of a slot whose receive would fail', () => {
     expect(
       pollOnce((sys) => {
         sys.poll.slots = [3];
@@ -239,7 +239,7 @@ describe("Macro.POLL", () => {
     ).toMatchObject({ ended: 0 });
   });
 
-  it("counts send slots after the receive slots and the condition after both", () => {
+  it('counts send slots after the receive slots and the condition after both', () => {
     const bound = ({ kernel }: ReturnType<typeof bareKernel>, task: ReturnType<typeof addTask>): void =>
       grant(task, 0, endpointCap(newEndpoint(kernel)));
     expect(
@@ -256,7 +256,7 @@ describe("Macro.POLL", () => {
     ).toMatchObject({ ended: 1 });
   });
 
-  it("continues an absolute round count", () => {
+  it('continues an absolute round count', () => {
     const { ended, round } = pollOnce((sys) => {
       sys.poll.round = 7;
       sys.poll.maxRounds = 10;
@@ -264,7 +264,7 @@ describe("Macro.POLL", () => {
     expect({ ended, round }).toEqual({ ended: -Errno.EAGAIN, round: 10 });
   });
 
-  it("spins without giving the hart away", () => {
+  it('spins without giving the hart away', () => {
     const bare = bareKernel();
     let fired = false;
     const order: string[] = [];
@@ -277,17 +277,17 @@ describe("Macro.POLL", () => {
       return 0;
     });
     addTask(bare.kernel, function* (): Body {
-      order.push("other");
+      order.push('other');
       return 0;
     });
     bare.clock.schedule(1_000_000, () => {
       fired = true;
     });
     runUntil(bare.kernel);
-    expect(order).toEqual(["spinner 0 true", "other"]);
+    expect(order).toEqual(['spinner 0 true', 'other']);
   });
 
-  it("is dead when every task polls for ever and no event is left", () => {
+  it('is dead when every task polls for ever and no event is left', () => {
     for (const skipPolls of [true, false]) {
       const { kernel, clock } = bareKernel({ skipPolls });
       for (let i = 0; i < 2; i++) {
@@ -297,7 +297,7 @@ describe("Macro.POLL", () => {
         });
       }
       clock.schedule(100_000, () => undefined);
-      expect(runUntil(kernel)).toBe("dead");
+      expect(runUntil(kernel)).toBe('dead');
       expect(clock.now).toBeGreaterThan(100_000);
       expect(clock.now).toBeLessThan(110_000);
     }

@@ -3,17 +3,18 @@
  * resuming its program. {@link lookAhead} adds up whole rotations of the run queue at once when every runnable task
  * polls and nothing can change: clock, round counters and queue order end where single rounds would have left them.
  */
-import { assert } from "../sim/assert.ts";
-import { Errno, Rights } from "./abi.ts";
-import type { Kernel } from "./kernel.ts";
-import type { Poll, Syscall } from "./sys.ts";
-import { CONTINUED } from "./syscalls/result.ts";
-import type { Task } from "./task.ts";
+import { assert } from '../sim/assert.ts';
+import { Errno, Rights } from './abi.ts';
+import type { Kernel } from './kernel.ts';
+import type { Poll, Syscall } from './sys.ts';
+import { CONTINUED } from './syscalls/result.ts';
+import type { Task } from './task.ts';
 
 /** One round of the task's poll; see {@link Poll} for its order. */
 export function pollMacro(kernel: Kernel, task: Task, _request: Syscall): number {
   const poll = task.sys.poll;
   if (task.polling) poll.round += 1;
+  else task.blockSince = kernel.clock.now;
   const ended = poll.round >= poll.maxRounds ? -Errno.EAGAIN : round(kernel, task, poll);
   if (ended !== CONTINUED) {
     task.polling = false;
@@ -58,7 +59,7 @@ function timedOut(kernel: Kernel, poll: Poll): boolean {
 /** True when a NONBLOCK receive on `slot` would give EAGAIN. */
 function receiveIsEmpty(kernel: Kernel, task: Task, slot: number): boolean {
   const cap = task.caps.get(slot);
-  if (cap === null || cap.kind !== "endpoint" || (cap.rights & Rights.RECV) === 0) return false;
+  if (cap === null || cap.kind !== 'endpoint' || (cap.rights & Rights.RECV) === 0) return false;
   const endpoint = kernel.router.endpoints[cap.endpoint];
   return endpoint !== undefined && endpoint.alive && endpoint.count === 0;
 }
@@ -66,7 +67,7 @@ function receiveIsEmpty(kernel: Kernel, task: Task, slot: number): boolean {
 /** True when a NONBLOCK send on `slot` would give EAGAIN. An empty payload meets no byte budget first. */
 function sendIsFull(kernel: Kernel, task: Task, slot: number): boolean {
   const cap = task.caps.get(slot);
-  if (cap === null || cap.kind !== "endpoint" || (cap.rights & Rights.SEND) === 0) return false;
+  if (cap === null || cap.kind !== 'endpoint' || (cap.rights & Rights.SEND) === 0) return false;
   return kernel.router.admits(cap.endpoint, 0) === -Errno.EAGAIN;
 }
 
@@ -85,7 +86,7 @@ export function lookAhead(kernel: Kernel, task: Task, untilNs: number): boolean 
   rotation.add(task, turns > 1);
   for (let i = 0; i < others; i++) {
     const other = kernel.tasks[queue.at(i)];
-    assert(other !== undefined && other.polling, "a task that does not poll had an idle turn");
+    assert(other !== undefined && other.polling, 'a task that does not poll had an idle turn');
     rotation.add(other, true);
   }
   if (rotation.endless) return true;

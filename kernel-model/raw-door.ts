@@ -3,14 +3,14 @@
  * space. It checks pointers, copies in, calls the same handlers as the typed door, and copies out. Pointer checks look at
  * ranges only; an unmapped pointer in range is a kernel page fault and ends the system (Q7).
  */
-import { CAP_SLOTS, Errno, MAX_FRAME, MAX_SERVICE_NAME, Nr, Rights, SYSCALL_COUNT, USER_VA_LIMIT } from "./abi.ts";
-import type { Kernel } from "./kernel.ts";
-import { memoryOf } from "./kernel-memory.ts";
-import { numberToRegister, registerToNumber, unsignedToNumber } from "./registers.ts";
-import type { Syscall } from "./sys.ts";
-import { vmoWriteTarget } from "./syscalls/memory.ts";
-import { BLOCKED } from "./syscalls/result.ts";
-import type { Task } from "./task.ts";
+import { CAP_SLOTS, Errno, MAX_FRAME, MAX_SERVICE_NAME, Nr, Rights, SYSCALL_COUNT, USER_VA_LIMIT } from './abi.ts';
+import type { Kernel } from './kernel.ts';
+import { memoryOf } from './kernel-memory.ts';
+import { numberToRegister, registerToNumber, unsignedToNumber } from './registers.ts';
+import type { Syscall } from './sys.ts';
+import { vmoWriteTarget } from './syscalls/memory.ts';
+import { BLOCKED } from './syscalls/result.ts';
+import type { Task } from './task.ts';
 
 /** A handler of the syscall table. */
 type Handler = (kernel: Kernel, task: Task, request: Syscall) => number;
@@ -218,5 +218,5 @@ function holds(task: Task, slot: number, right: number): boolean {
 }
 
 function endpointIn(task: Task, slot: number): boolean {
-  return task.caps.get(slot)?.kind === "endpoint";
+  return task.caps.get(slot)?.kind === 'endpoint';
 }

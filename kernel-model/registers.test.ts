@@ -1,9 +1,9 @@
-import fc from "fast-check";
-import { describe, expect, it } from "vitest";
-import { isCanonical, numberToRegister, registerToNumber, unsignedToNumber } from "./registers.ts";
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { isCanonical, numberToRegister, registerToNumber, unsignedToNumber } from './registers.ts';
 
-describe("registers as numbers", () => {
-  it("keeps small signed values exactly and the low 32 bits of every value", () => {
+describe('registers as numbers', () => {
+  it('keeps small signed values exactly and the low 32 bits of every value', () => {
     expect(registerToNumber(2n ** 64n - 1n)).toBe(-1);
     expect(registerToNumber(0xffff_ffc0_0000_0000n)).toBe(-(2 ** 38));
     fc.assert(

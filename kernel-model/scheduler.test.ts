@@ -1,13 +1,13 @@
-import fc from "fast-check";
-import { describe, expect, it } from "vitest";
-import { RUN_QUEUE_CAPACITY } from "./abi.ts";
-import type { QosClass } from "./abi.ts";
-import { NO_PID, Scheduler } from "./scheduler.ts";
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { RUN_QUEUE_CAPACITY } from './abi.ts';
+import type { QosClass } from './abi.ts';
+import { NO_PID, Scheduler } from './scheduler.ts';
 
 type Op =
-  | { readonly op: "enqueue" | "qos"; readonly pid: number; readonly qos: QosClass }
-  | { readonly op: "remove"; readonly pid: number }
-  | { readonly op: "pick" | "yield" };
+  | { readonly op: 'enqueue' | 'qos'; readonly pid: number; readonly qos: QosClass }
+  | { readonly op: 'remove'; readonly pid: number }
+  | { readonly op: 'pick' | 'yield' };
 
 /** Queues as arrays; a pid is queued at most once, as the kernel guarantees. */
 class Naive {
@@ -17,10 +17,10 @@ class Naive {
 
   apply(op: Op): unknown {
     switch (op.op) {
-      case "enqueue":
-        if (this.current === op.pid || this.queues.some((q) => q.includes(op.pid))) return "skip";
+      case 'enqueue':
+        if (this.current === op.pid || this.queues.some((q) => q.includes(op.pid))) return 'skip';
         return this.push(op.pid, op.qos);
-      case "qos": {
+      case 'qos': {
         if (this.current === op.pid) {
           this.currentQos = op.qos;
           return true;
@@ -31,14 +31,14 @@ class Naive {
         this.queues[op.qos]!.push(op.pid);
         return true;
       }
-      case "remove":
+      case 'remove':
         this.queues = this.queues.map((q) => q.filter((p) => p !== op.pid));
         if (this.current === op.pid) this.current = NO_PID;
         return undefined;
-      case "yield":
+      case 'yield':
         if (this.current !== NO_PID) this.push(this.current, this.currentQos);
         return this.pick();
-      case "pick":
+      case 'pick':
         return this.pick();
     }
   }
@@ -64,20 +64,20 @@ class Naive {
 function real(s: Scheduler, classes: Map<number, QosClass>, op: Op): unknown {
   const queued = (pid: number): boolean => contents(s).some((q) => q.includes(pid));
   switch (op.op) {
-    case "enqueue":
-      if (s.current === op.pid || queued(op.pid)) return "skip";
+    case 'enqueue':
+      if (s.current === op.pid || queued(op.pid)) return 'skip';
       classes.set(op.pid, op.qos);
       return s.enqueue(op.pid, op.qos);
-    case "qos": {
+    case 'qos': {
       const done = s.setQos(op.pid, classes.get(op.pid) ?? 1, op.qos);
       if (done) classes.set(op.pid, op.qos);
       return done;
     }
-    case "remove":
+    case 'remove':
       return s.remove(op.pid);
-    case "yield":
+    case 'yield':
       return s.yieldCurrent();
-    case "pick":
+    case 'pick':
       return s.pick();
   }
 }
@@ -88,14 +88,14 @@ function contents(s: Scheduler): number[][] {
 
 const quiet = (): void => undefined;
 
-describe("Scheduler", () => {
-  it("behaves as the naive scheduler", () => {
+describe('Scheduler', () => {
+  it('behaves as the naive scheduler', () => {
     const pid = fc.nat(7);
     const qos = fc.constantFrom(0, 1, 2, 3) as fc.Arbitrary<QosClass>;
     const op: fc.Arbitrary<Op> = fc.oneof(
-      fc.record({ op: fc.constantFrom("enqueue", "qos" as const), pid, qos }),
-      fc.record({ op: fc.constant("remove" as const), pid }),
-      fc.record({ op: fc.constantFrom("pick", "yield", "yield" as const) }),
+      fc.record({ op: fc.constantFrom('enqueue', 'qos' as const), pid, qos }),
+      fc.record({ op: fc.constant('remove' as const), pid }),
+      fc.record({ op: fc.constantFrom('pick', 'yield', 'yield' as const) }),
     );
     fc.assert(
       fc.property(fc.array(op, { maxLength: 200 }), (ops) => {
@@ -112,7 +112,7 @@ describe("Scheduler", () => {
     );
   });
 
-  it("picks by class: 1 Normal, 2 Interactive, 3 PerfBurst give 3, 2, 1", () => {
+  it('picks by class: 1 Normal, 2 Interactive, 3 PerfBurst give 3, 2, 1', () => {
     const s = new Scheduler(quiet);
     s.enqueue(1, 1);
     s.enqueue(2, 2);
@@ -120,14 +120,14 @@ describe("Scheduler", () => {
     expect([s.pick(), s.pick(), s.pick(), s.pick()]).toEqual([3, 2, 1, NO_PID]);
   });
 
-  it("holds 64 entries per class; the 65th is rejected", () => {
+  it('holds 64 entries per class; the 65th is rejected', () => {
     const s = new Scheduler(quiet);
     for (let pid = 0; pid < RUN_QUEUE_CAPACITY; pid++) expect(s.enqueue(pid, 1)).toBe(true);
     expect(s.enqueue(99, 1)).toBe(false);
     expect(s.enqueue(99, 2)).toBe(true);
   });
 
-  it("loses a task that yields into a full class (section 5.2)", () => {
+  it('loses a task that yields into a full class (section 5.2)', () => {
     const s = new Scheduler(quiet);
     s.enqueue(99, 1);
     s.pick();
@@ -137,7 +137,7 @@ describe("Scheduler", () => {
     expect(s.pick()).toBe(NO_PID);
   });
 
-  it("refuses a QoS change into a full class and keeps the place", () => {
+  it('refuses a QoS change into a full class and keeps the place', () => {
     const s = new Scheduler(quiet);
     for (let pid = 0; pid < RUN_QUEUE_CAPACITY; pid++) s.enqueue(pid, 2);
     s.enqueue(70, 1);
@@ -148,11 +148,11 @@ describe("Scheduler", () => {
     expect(contents(s)[2]!.at(-1)).toBe(0);
   });
 
-  it("prints the first 32 enqueue attempts", () => {
+  it('prints the first 32 enqueue attempts', () => {
     const lines: string[] = [];
     const s = new Scheduler((pid, qos) => void lines.push(`${pid}/${qos}`));
     for (let i = 0; i < 40; i++) s.enqueue(i, 1);
     expect(lines).toHaveLength(32);
-    expect(lines[31]).toBe("31/1");
+    expect(lines[31]).toBe('31/1');
   });
 });

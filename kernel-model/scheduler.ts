@@ -2,8 +2,8 @@
  * The scheduler: four FIFO run queues of bounded length, strict priority, no preemption (sheet 10, section 5). It knows
  * pids and classes, nothing else about tasks; blocking and waking are the kernel's, built from these primitives.
  */
-import { RUN_QUEUE_CAPACITY } from "./abi.ts";
-import type { QosClass } from "./abi.ts";
+import { RUN_QUEUE_CAPACITY } from './abi.ts';
+import type { QosClass } from './abi.ts';
 
 /** Enqueue attempts that print a line (sheet 10, section 1.2). */
 export const ENQUEUE_LINES = 32;

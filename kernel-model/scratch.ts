@@ -3,19 +3,19 @@
  * the booting one runs a parent whose children exit with 0 and 7. The booting kernel's tables, lines and clock are not
  * touched.
  */
-import { Clock } from "../sim/clock.ts";
-import { Ram } from "../sim/ram.ts";
-import { Trace } from "../sim/trace.ts";
-import { Rights, serviceIdOf } from "./abi.ts";
-import { AddressSpace } from "./address-space.ts";
-import type { KernelImage } from "./image.ts";
-import { Kernel } from "./kernel.ts";
-import type { KernelDeps } from "./kernel.ts";
-import { kernelMemory, memoryOf } from "./kernel-memory.ts";
-import { LOW_WINDOW_BASE, SSTATUS_USER, VMO_ARENA_END } from "./layout.ts";
-import type { Program } from "./sys.ts";
-import { writeElf } from "./synthetic-elf.ts";
-import { NO_PARENT } from "./task.ts";
+import { Clock } from '../sim/clock.ts';
+import { Ram } from '../sim/ram.ts';
+import { Trace } from '../sim/trace.ts';
+import { Rights, serviceIdOf } from './abi.ts';
+import { AddressSpace } from './address-space.ts';
+import type { KernelImage } from './image.ts';
+import { Kernel } from './kernel.ts';
+import type { KernelDeps } from './kernel.ts';
+import { kernelMemory, memoryOf } from './kernel-memory.ts';
+import { LOW_WINDOW_BASE, SSTATUS_USER, VMO_ARENA_END } from './layout.ts';
+import type { Program } from './sys.ts';
+import { writeElf } from './synthetic-elf.ts';
+import { NO_PARENT } from './task.ts';
 
 /** What went wrong in the two checks; null where nothing did. */
 export interface ExitWaitResult {
@@ -25,7 +25,7 @@ export interface ExitWaitResult {
 
 /** Turns that the scratch run may take: some ten are needed. */
 const MAX_TURNS = 1000;
-const PARENT = "selftest-parent";
+const PARENT = 'selftest-parent';
 const CODES = [0, 7] as const;
 
 interface Reaped {
@@ -56,7 +56,7 @@ export function checkExitAndWait(
     boot: null,
   });
   const space = memoryOf(kernel).spaces.create();
-  if (!(space instanceof AddressSpace)) return { exit: "no address space", wait: "no address space" };
+  if (!(space instanceof AddressSpace)) return { exit: 'no address space', wait: 'no address space' };
   const task = kernel.createTask({
     parent: NO_PARENT,
     name: PARENT,
@@ -66,7 +66,7 @@ export function checkExitAndWait(
     frame: { pc: 0, sp: 0, gp: 0, ra: 0, sstatus: SSTATUS_USER },
     guard: null,
   });
-  task.caps.set(0, { kind: "endpoint", endpoint: 0, rights: Rights.SEND | Rights.RECV });
+  task.caps.set(0, { kind: 'endpoint', endpoint: 0, rights: Rights.SEND | Rights.RECV });
   kernel.admitTask(task);
   kernel.start();
   kernel.run({ untilNs: Infinity, maxSteps: MAX_TURNS });
@@ -77,7 +77,7 @@ function exitFault(kernel: Kernel, pids: readonly number[]): string | null {
   for (const [i, code] of CODES.entries()) {
     const child = kernel.tasks[pids[i] ?? -1];
     if (child === undefined) return `child ${i} not started`;
-    if (child.state !== "zombie") return `child ${i} is ${child.state}`;
+    if (child.state !== 'zombie') return `child ${i} is ${child.state}`;
     if (child.exitCode !== code) return `child ${i} exited with ${child.exitCode}, expected ${code}`;
   }
   return null;

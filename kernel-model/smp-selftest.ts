@@ -1,7 +1,7 @@
 /** The SMP lines of the boot transcript (sheet 10, section 10), printed when cpu1 is online. */
-import { Qos } from "./abi.ts";
-import { ACK_SPINS, COUNTERFACTUAL_SPINS, MAX_CPUS } from "./smp.ts";
-import type { IpiCounters, Smp } from "./smp.ts";
+import { Qos } from './abi.ts';
+import { ACK_SPINS, COUNTERFACTUAL_SPINS, MAX_CPUS } from './smp.ts';
+import type { IpiCounters, Smp } from './smp.ts';
 
 /** A pid that no task has. */
 const TEST_PID = 0x7fff_ff00;
@@ -14,16 +14,16 @@ export interface SmpCheck {
 
 /** Runs the checks in their order; each is really made when its turn comes. */
 export function* smpChecks(smp: Smp): Generator<SmpCheck, void, void> {
-  yield { name: "smp online", ok: smp.isOnline(1) };
-  yield { name: "ipi counterfactual", ok: counterfactual(smp) };
-  yield { name: "ipi resched", ok: resched(smp) };
-  yield { name: "test_reject_invalid_ipi_target_cpu", ok: !smp.requestResched(MAX_CPUS) };
+  yield { name: 'smp online', ok: smp.isOnline(1) };
+  yield { name: 'ipi counterfactual', ok: counterfactual(smp) };
+  yield { name: 'ipi resched', ok: resched(smp) };
+  yield { name: 'test_reject_invalid_ipi_target_cpu', ok: !smp.requestResched(MAX_CPUS) };
   // With four harts nobody is offline, so the reference's check fails (its own limit).
   const offline = smp.isOnline(2) ? 3 : 2;
-  yield { name: "test_reject_offline_cpu_resched", ok: !smp.isOnline(offline) && !smp.requestResched(offline) };
-  yield { name: "work stealing", ok: stealing(smp) };
-  yield { name: "test_reject_steal_above_bound", ok: bounded(smp) };
-  yield { name: "test_reject_steal_higher_qos", ok: higherQos(smp) };
+  yield { name: 'test_reject_offline_cpu_resched', ok: !smp.isOnline(offline) && !smp.requestResched(offline) };
+  yield { name: 'work stealing', ok: stealing(smp) };
+  yield { name: 'test_reject_steal_above_bound', ok: bounded(smp) };
+  yield { name: 'test_reject_steal_higher_qos', ok: higherQos(smp) };
 }
 
 function counterfactual(smp: Smp): boolean {

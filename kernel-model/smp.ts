@@ -3,11 +3,11 @@
  * tasks: they go online, take software interrupts and spin. Per-CPU run queues and stealing exist only here, for the
  * self-tests; the real scheduler is the boot hart's.
  */
-import { MSIP, SSIP } from "../sim/hart-inputs.ts";
-import type { HartInputs } from "../sim/hart-inputs.ts";
-import type { MmioDevice } from "../sim/memory.ts";
-import type { QosClass } from "./abi.ts";
-import { RunQueue } from "./scheduler.ts";
+import { MSIP, SSIP } from '../sim/hart-inputs.ts';
+import type { HartInputs } from '../sim/hart-inputs.ts';
+import type { MmioDevice } from '../sim/memory.ts';
+import type { QosClass } from './abi.ts';
+import { RunQueue } from './scheduler.ts';
 
 /** Kernel's CPU ceiling. */
 export const MAX_CPUS = 4;

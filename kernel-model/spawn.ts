@@ -1,12 +1,12 @@
 /** The spawn step of SPAWN and EXEC (sheet 10, section 6.1). */
-import { PAGE_SIZE, Rights, serviceIdOf } from "./abi.ts";
-import type { AddressSpace } from "./address-space.ts";
-import { announceCapTable } from "./announce.ts";
-import { CapTable } from "./captable.ts";
-import type { SpawnError } from "./errors.ts";
-import type { Kernel } from "./kernel.ts";
-import { memoryOf } from "./kernel-memory.ts";
-import type { KernelMemory } from "./kernel-memory.ts";
+import { PAGE_SIZE, Rights, serviceIdOf } from './abi.ts';
+import type { AddressSpace } from './address-space.ts';
+import { announceCapTable } from './announce.ts';
+import { CapTable } from './captable.ts';
+import type { SpawnError } from './errors.ts';
+import type { Kernel } from './kernel.ts';
+import { memoryOf } from './kernel-memory.ts';
+import type { KernelMemory } from './kernel-memory.ts';
 import {
   hex,
   KERNEL_BASE,
@@ -14,10 +14,10 @@ import {
   KERNEL_STACK_VA_TOP,
   SSTATUS_SUPERVISOR,
   SSTATUS_USER,
-} from "./layout.ts";
-import { Pte } from "./page-tables.ts";
-import type { Program } from "./sys.ts";
-import type { GuardInfo, Task } from "./task.ts";
+} from './layout.ts';
+import { Pte } from './page-tables.ts';
+import type { Program } from './sys.ts';
+import type { GuardInfo, Task } from './task.ts';
 
 /** Slot into which a child of PID 0 gets the endpoint factory. */
 const FACTORY_SLOT = 1;
@@ -40,25 +40,25 @@ export interface SpawnRequest {
 }
 
 /** Creates and enqueues a child of `parent`; its task, or why not. `no-memory`: the kernel has panicked. */
-export function spawnTask(kernel: Kernel, parentPid: number, request: SpawnRequest): Task | SpawnError | "no-memory" {
+export function spawnTask(kernel: Kernel, parentPid: number, request: SpawnRequest): Task | SpawnError | 'no-memory' {
   const memory = memoryOf(kernel);
   const parent = kernel.tasks[parentPid];
-  if (parent === undefined) return "invalid-parent";
+  if (parent === undefined) return 'invalid-parent';
   const inKernelText = request.entry >= KERNEL_BASE && request.entry < kernel.image.addresses.textEnd;
-  if (request.addressSpace === null && !inKernelText) return "invalid-entry-point";
+  if (request.addressSpace === null && !inKernelText) return 'invalid-entry-point';
 
   const bootstrap = parent.caps.get(request.bootstrapSlot);
-  if (bootstrap === null) return "cap-invalid-slot";
-  if (bootstrap.kind !== "endpoint") return "bootstrap-not-endpoint";
+  if (bootstrap === null) return 'cap-invalid-slot';
+  if (bootstrap.kind !== 'endpoint') return 'bootstrap-not-endpoint';
   announceCapTable(kernel);
   const caps = new CapTable();
   caps.set(request.bootstrapSlot, bootstrap);
   if (parentPid === 0 && request.addressSpace !== null) {
-    caps.set(FACTORY_SLOT, { kind: "factory", rights: Rights.MANAGE });
+    caps.set(FACTORY_SLOT, { kind: 'factory', rights: Rights.MANAGE });
   }
 
   const place = request.addressSpace === null ? ownSpace(memory) : givenSpace(memory, request);
-  if (typeof place === "string") return place;
+  if (typeof place === 'string') return place;
   const { space, sp, sstatus } = place;
   const task = kernel.createTask({
     parent: parentPid,
@@ -73,7 +73,7 @@ export function spawnTask(kernel: Kernel, parentPid: number, request: SpawnReque
   kernel.uart.line(`[INFO task] SPAWN-FRAME: sepc=${hex(request.entry)} sp(x2)=${hex(sp)} gp(x3)=${hex(request.gp)}`);
   if (!kernel.admitTask(task)) {
     if (space.tasks === 0) memory.spaces.destroy(space);
-    return "run-queue-full";
+    return 'run-queue-full';
   }
   space.tasks++;
   return task;
@@ -87,28 +87,28 @@ interface Place {
 }
 
 function givenSpace(memory: KernelMemory, request: SpawnRequest): Place | SpawnError {
-  if (request.sp === null) return "invalid-stack-pointer";
+  if (request.sp === null) return 'invalid-stack-pointer';
   const space = memory.spaces.get(request.addressSpace ?? 0);
-  return space === null ? "as-invalid-handle" : { space, sp: request.sp, sstatus: SSTATUS_USER };
+  return space === null ? 'as-invalid-handle' : { space, sp: request.sp, sstatus: SSTATUS_USER };
 }
 
 /** A supervisor task: a new space with a stack of 4 pages from the kernel's pool. */
-function ownSpace(memory: KernelMemory): Place | SpawnError | "no-memory" {
+function ownSpace(memory: KernelMemory): Place | SpawnError | 'no-memory' {
   const space = memory.spaces.create();
-  if (space === "asid-exhausted") return "as-asid-exhausted";
-  if (space === "no-memory") {
+  if (space === 'asid-exhausted') return 'as-asid-exhausted';
+  if (space === 'no-memory') {
     memory.outOfHeap();
     return space;
   }
   const stack = memory.stacks.allocate();
   if (stack === null) {
     memory.spaces.destroy(space);
-    return "stack-exhausted";
+    return 'stack-exhausted';
   }
   const bytes = KERNEL_STACK_PAGES * PAGE_SIZE;
   if (space.mapRange(KERNEL_STACK_VA_TOP - bytes, stack, bytes, Pte.V | Pte.R | Pte.W) !== null) {
     memory.outOfHeap();
-    return "no-memory";
+    return 'no-memory';
   }
   return { space, sp: KERNEL_STACK_VA_TOP, sstatus: SSTATUS_SUPERVISOR };
 }

@@ -3,8 +3,8 @@
  * headers, segments and sections are real; only the body is a generator instead of instructions. The note is a PT_NOTE
  * with owner `nexus-sim`, type 1, and the program's name (UTF-8) as its descriptor.
  */
-import { ELF_HEADER_SIZE, PF_R, PROGRAM_HEADER_SIZE, PT_LOAD, PT_NOTE, SECTION_HEADER_SIZE } from "./elf.ts";
-import type { ElfFile } from "./elf.ts";
+import { ELF_HEADER_SIZE, PF_R, PROGRAM_HEADER_SIZE, PT_LOAD, PT_NOTE, SECTION_HEADER_SIZE } from './elf.ts';
+import type { ElfFile } from './elf.ts';
 
 /** One PT_LOAD. `bytes` is what the file holds of it (the rest of `memsz` is zero); `flags` are PF_X 1, PF_W 2, PF_R 4. */
 export interface SyntheticSegment {
@@ -29,7 +29,7 @@ export interface SyntheticElf {
   readonly sections?: readonly SyntheticSection[];
 }
 
-const NOTE_OWNER = "nexus-sim";
+const NOTE_OWNER = 'nexus-sim';
 const NOTE_TYPE = 1;
 const NOTE_HEADER_SIZE = 12;
 /** Notes of a file looked at, and bytes of a program's name, at most. */
@@ -143,7 +143,7 @@ function decodeNote(bytes: Uint8Array): string | null {
 }
 
 function encodeNames(sections: readonly SyntheticSection[]): { bytes: Uint8Array; offsets: number[] } {
-  const text = ["", ...sections.map((section) => section.name)].join("\0") + "\0";
+  const text = ['', ...sections.map((section) => section.name)].join('\0') + '\0';
   const offsets: number[] = [];
   let at = 1;
   for (const section of sections) {

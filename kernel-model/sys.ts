@@ -7,8 +7,8 @@
  * call of the same kind. Calls that cost time but never switch tasks and are not syscalls (memory access, `compute`,
  * `note`) are plain methods and need no `yield`.
  */
-import { Nr } from "./abi.ts";
-import type { ServiceId } from "./abi.ts";
+import { Nr } from './abi.ts';
+import type { ServiceId } from './abi.ts';
 
 /** A request that is not in the syscall table: macros of real ecalls that the kernel runs on the task's behalf. */
 export const Macro = {
@@ -125,7 +125,7 @@ export class Sys {
     a4: 0,
     a5: 0,
     bytes: NO_BYTES,
-    name: "",
+    name: '',
     ty: 0,
     headerFlags: 0,
     moveSlot: 0,

@@ -1,16 +1,16 @@
 /** Task records (sheet 10, sections 5.1 and 6). Records are never removed: the index of a task is its pid. */
-import { Qos } from "./abi.ts";
-import type { QosClass, ServiceId } from "./abi.ts";
-import { CapTable } from "./captable.ts";
-import type { Kernel } from "./kernel.ts";
-import { Sys } from "./sys.ts";
-import type { Program, Syscall } from "./sys.ts";
-import { UserServices } from "./user-services.ts";
+import { Qos } from './abi.ts';
+import type { QosClass, ServiceId } from './abi.ts';
+import { CapTable } from './captable.ts';
+import type { Kernel } from './kernel.ts';
+import { Sys } from './sys.ts';
+import type { Program, Syscall } from './sys.ts';
+import { UserServices } from './user-services.ts';
 
-export type TaskState = "ready" | "blocked" | "zombie";
+export type TaskState = 'ready' | 'blocked' | 'zombie';
 
 /** What a blocked task waits for. */
-export type BlockKind = "none" | "recv" | "send" | "wait";
+export type BlockKind = 'none' | 'recv' | 'send' | 'wait';
 
 /** Parent of tasks that nobody waits for. */
 export const NO_PARENT = -1;
@@ -53,7 +53,7 @@ export class Task {
   name: string;
   serviceId: ServiceId;
   qos: QosClass;
-  state: TaskState = "ready";
+  state: TaskState = 'ready';
   readonly caps = new CapTable();
   /** Children that were not reaped, in spawn order. */
   readonly children: number[] = [];
@@ -70,11 +70,12 @@ export class Task {
 
   // -- blocking (valid while state is 'blocked') --------------------------------------------------------------------
 
-  blockKind: BlockKind = "none";
+  /** 'none' unless blocked or retried alone. */
+  blockKind: BlockKind = 'none';
   blockEndpoint = -1;
   /** Absolute ns, 0 for none. */
   blockDeadline = 0;
-  /** Virtual ns when the task blocked. */
+  /** Virtual ns when the task blocked or began to poll. */
   blockSince = 0;
   /** Child that WAIT waits for, <= 0 for any. */
   waitTarget = 0;

@@ -1,15 +1,15 @@
 /** A kernel with its real memory side for unit tests: RAM, clock, trace and a UART that collects text. */
-import { Clock } from "../sim/clock.ts";
-import { Ram } from "../sim/ram.ts";
-import { Trace } from "../sim/trace.ts";
-import type { TraceEvent } from "../sim/trace.ts";
-import type { KernelImage, KernelOptions } from "./image.ts";
-import { Kernel } from "./kernel.ts";
-import { kernelMemory, memoryOf } from "./kernel-memory.ts";
-import type { KernelMemory, MemoryOptions } from "./kernel-memory.ts";
-import { REFERENCE_ADDRESSES } from "./layout.ts";
-import type { Program } from "./sys.ts";
-import { writeElf } from "./synthetic-elf.ts";
+import { Clock } from '../sim/clock.ts';
+import { Ram } from '../sim/ram.ts';
+import { Trace } from '../sim/trace.ts';
+import type { TraceEvent } from '../sim/trace.ts';
+import type { KernelImage, KernelOptions } from './image.ts';
+import { Kernel } from './kernel.ts';
+import { kernelMemory, memoryOf } from './kernel-memory.ts';
+import type { KernelMemory, MemoryOptions } from './kernel-memory.ts';
+import { REFERENCE_ADDRESSES } from './layout.ts';
+import type { Program } from './sys.ts';
+import { writeElf } from './synthetic-elf.ts';
 
 export const CONTRACT: KernelOptions = {
   loneReceiverEinval: false,
@@ -55,7 +55,7 @@ export function testInitElf(program: string): Uint8Array {
       { vaddr: 0x104f_66c0, memsz: 0x8_0941, flags: 6, bytes: new Uint8Array([4, 5, 6]) },
     ],
     program,
-    sections: [{ name: ".sdata", address: 0x104f_66c0 }],
+    sections: [{ name: '.sdata', address: 0x104f_66c0 }],
   });
 }
 
@@ -67,9 +67,9 @@ export function testMachine(setup: TestSetup = {}): TestMachine {
   trace.listen((event) => events.push(event));
   const bytes: number[] = [];
   const image: KernelImage = {
-    initElf: testInitElf("init-lite"),
-    initName: "init-lite",
-    qosAdministrators: ["execd", "policyd"],
+    initElf: testInitElf('init-lite'),
+    initName: 'init-lite',
+    qosAdministrators: ['execd', 'policyd'],
     programs: new Map(Object.entries(setup.programs ?? {})),
     addresses: REFERENCE_ADDRESSES,
     options: { ...CONTRACT, ...setup.options },
@@ -106,11 +106,11 @@ export function testMachine(setup: TestSetup = {}): TestMachine {
 export function startRoot(machine: TestMachine, program: Program): number {
   const { kernel, memory } = machine;
   const space = memory.spaces.create();
-  if (typeof space === "string") throw new Error(space);
+  if (typeof space === 'string') throw new Error(space);
   space.tasks = 1;
   const task = kernel.createTask({
     parent: -1,
-    name: "root",
+    name: 'root',
     serviceId: 0n as never,
     program: function* (sys) {
       yield* program(sys);
@@ -120,8 +120,8 @@ export function startRoot(machine: TestMachine, program: Program): number {
     frame: { pc: 0x1000, sp: 0, gp: 0, ra: 0, sstatus: 0 },
     guard: null,
   });
-  task.caps.set(0, { kind: "endpoint", endpoint: 0, rights: 3 });
-  task.caps.set(1, { kind: "factory", rights: 8 });
+  task.caps.set(0, { kind: 'endpoint', endpoint: 0, rights: 3 });
+  task.caps.set(1, { kind: 'factory', rights: 8 });
   kernel.admitTask(task);
   kernel.start();
   machine.clear();

@@ -2,22 +2,22 @@
  * A kernel without a board, for unit tests and benchmarks of everything that talks syscalls: hand-made programs, granted
  * capabilities, no memory side. Nothing here runs in a product.
  */
-import { assert, InternalError } from "../sim/assert.ts";
-import { Clock } from "../sim/clock.ts";
-import type { GuestMemory } from "../sim/memory.ts";
-import { Trace } from "../sim/trace.ts";
-import type { TraceEvent } from "../sim/trace.ts";
-import { Rights, serviceIdOf } from "./abi.ts";
-import type { QosClass } from "./abi.ts";
-import type { Capability } from "./captable.ts";
-import { NO_OWNER } from "./endpoint.ts";
-import type { KernelImage, KernelOptions } from "./image.ts";
-import { Kernel } from "./kernel.ts";
-import { REFERENCE_ADDRESSES } from "./layout.ts";
-import type { GuestFault, MemorySide } from "./memory-side.ts";
-import type { Program } from "./sys.ts";
-import { NO_PARENT } from "./task.ts";
-import type { Task } from "./task.ts";
+import { assert, InternalError } from '../sim/assert.ts';
+import { Clock } from '../sim/clock.ts';
+import type { GuestMemory } from '../sim/memory.ts';
+import { Trace } from '../sim/trace.ts';
+import type { TraceEvent } from '../sim/trace.ts';
+import { Rights, serviceIdOf } from './abi.ts';
+import type { QosClass } from './abi.ts';
+import type { Capability } from './captable.ts';
+import { NO_OWNER } from './endpoint.ts';
+import type { KernelImage, KernelOptions } from './image.ts';
+import { Kernel } from './kernel.ts';
+import { REFERENCE_ADDRESSES } from './layout.ts';
+import type { GuestFault, MemorySide } from './memory-side.ts';
+import type { Program } from './sys.ts';
+import { NO_PARENT } from './task.ts';
+import type { Task } from './task.ts';
 
 /** Settings of a bare kernel; defaults are the contract, skipping on, no enqueue lines. */
 export interface BareOptions {
@@ -49,7 +49,7 @@ export function bareKernel(settings: BareOptions = {}): Bare {
   const activations: number[] = [];
   const image: KernelImage = {
     initElf: new Uint8Array(0),
-    initName: "init",
+    initName: 'init',
     qosAdministrators: settings.qosAdministrators ?? [],
     programs: new Map(),
     addresses: REFERENCE_ADDRESSES,
@@ -94,7 +94,7 @@ export interface AddOptions {
 
 /** Creates and enqueues a task; its service id is that of its name. */
 export function addTask(kernel: Kernel, program: Program, options: AddOptions = {}): Task {
-  const name = options.name ?? "";
+  const name = options.name ?? '';
   const task = kernel.createTask({
     parent: options.parent ?? NO_PARENT,
     name,
@@ -105,7 +105,7 @@ export function addTask(kernel: Kernel, program: Program, options: AddOptions = 
     guard: null,
     qos: options.qos ?? 1,
   });
-  assert(kernel.admitTask(task), "the run queue is full");
+  assert(kernel.admitTask(task), 'the run queue is full');
   return task;
 }
 
@@ -117,17 +117,17 @@ export function grant(task: Task, slot: number, cap: Capability): void {
 /** A new endpoint; returns its id. */
 export function newEndpoint(kernel: Kernel, depth = 8, owner: number = NO_OWNER): number {
   const id = kernel.router.create(depth, owner);
-  assert(id >= 0, "endpoint quota");
+  assert(id >= 0, 'endpoint quota');
   return id;
 }
 
 /** Capability to an endpoint. */
 export function endpointCap(endpoint: number, rights: number = Rights.SEND | Rights.RECV): Capability {
-  return { kind: "endpoint", endpoint, rights };
+  return { kind: 'endpoint', endpoint, rights };
 }
 
 /** Starts the kernel and runs it for at most `untilNs` (absolute) and a million turns. */
-export function runUntil(kernel: Kernel, untilNs = Infinity, maxSteps = 1_000_000): ReturnType<Kernel["run"]> {
+export function runUntil(kernel: Kernel, untilNs = Infinity, maxSteps = 1_000_000): ReturnType<Kernel['run']> {
   if (kernel.current === null) kernel.start();
   return kernel.run({ untilNs, maxSteps });
 }
@@ -151,7 +151,7 @@ class NoMemorySide implements MemorySide {
   release(): void {}
 
   userFault(task: Task, _fault: GuestFault): void {
-    this.#kernel.terminate(task, -22, "fault");
+    this.#kernel.terminate(task, -22, 'fault');
     if (!this.#kernel.reschedule()) this.nothingRunnable();
   }
 
@@ -160,15 +160,15 @@ class NoMemorySide implements MemorySide {
   }
 
   load32(): number {
-    throw new InternalError("this kernel has no memory");
+    throw new InternalError('this kernel has no memory');
   }
 
   store32(): void {
-    throw new InternalError("this kernel has no memory");
+    throw new InternalError('this kernel has no memory');
   }
 
   bytes(): Uint8Array {
-    throw new InternalError("this kernel has no memory");
+    throw new InternalError('this kernel has no memory');
   }
 }
 
@@ -177,7 +177,7 @@ const MAX_ACTIVATIONS = 10_000;
 
 function noMemory(): GuestMemory {
   const none = (): never => {
-    throw new InternalError("this kernel has no memory");
+    throw new InternalError('this kernel has no memory');
   };
   return {
     contains: () => false,

@@ -1,9 +1,9 @@
 /** What a program may do between two syscalls: memory access, charged work, notes (see {@link TaskServices}). */
-import { assert } from "../sim/assert.ts";
-import { COMPUTE_INSTRUCTIONS } from "./cost.ts";
-import type { Kernel } from "./kernel.ts";
-import type { TaskServices } from "./sys.ts";
-import type { Task } from "./task.ts";
+import { assert } from '../sim/assert.ts';
+import { COMPUTE_INSTRUCTIONS } from './cost.ts';
+import type { Kernel } from './kernel.ts';
+import type { TaskServices } from './sys.ts';
+import type { Task } from './task.ts';
 
 export class UserServices implements TaskServices {
   readonly #kernel: Kernel;
@@ -34,6 +34,6 @@ export class UserServices implements TaskServices {
 
   note(name: string, value: string | number): void {
     const trace = this.#kernel.trace;
-    if (trace.on) trace.emit({ kind: "note", service: this.#task.name, name, value });
+    if (trace.on) trace.emit({ kind: 'note', service: this.#task.name, name, value });
   }
 }

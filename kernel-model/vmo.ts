@@ -2,9 +2,9 @@
  * Bump allocators of physical memory (sheet 10, sections 1.5, 6.3 and 7.2): the VMO arena, the pool of S-mode stacks and
  * the pages of the first task. Nothing is ever given back.
  */
-import type { GuestMemory } from "../sim/memory.ts";
-import { PAGE_SIZE } from "./abi.ts";
-import { KERNEL_STACK_PAGES } from "./layout.ts";
+import type { GuestMemory } from '../sim/memory.ts';
+import { PAGE_SIZE } from './abi.ts';
+import { KERNEL_STACK_PAGES } from './layout.ts';
 
 /** Bytes rounded up to whole pages. */
 export function roundUpToPages(bytes: number): number {

@@ -2,11 +2,11 @@
  * The selftest client (sheet 80): runs its image's steps in program order and prints a marker for each claim it has seen
  * hold. A fatal point ends it with an error; otherwise it prints `SELFTEST: end` and yields for ever.
  */
-import type { Program, Sys } from "../../kernel-model/sys.ts";
-import { serviceProgram } from "../lib/entry.ts";
-import type { ServiceEnd } from "../lib/entry.ts";
-import { yieldForever } from "../lib/ipc.ts";
-import type { Call } from "../lib/ipc.ts";
+import type { Program, Sys } from '../../kernel-model/sys.ts';
+import { serviceProgram } from '../lib/entry.ts';
+import type { ServiceEnd } from '../lib/entry.ts';
+import { yieldForever } from '../lib/ipc.ts';
+import type { Call } from '../lib/ipc.ts';
 import {
   capQueryMmio,
   capQueryVmo,
@@ -17,37 +17,16 @@ import {
   qos,
   replyLoopback,
   replySlots,
-} from "./basics.ts";
-import {
-  deviceKey,
-  keystoredCapMove,
-  reloadDeviceKey,
-  resolveKeystored,
-  signDenied,
-} from "./keystored.ts";
-import {
-  anyAudit,
-  audits,
-  hardeningRejects,
-  logQuery,
-  logdSlots,
-  recordCount,
-  sinkProbe,
-} from "./logd.ts";
-import { securityRejects, semantics, waitWindow } from "./metrics.ts";
-import {
-  mmioPolicyDeny,
-  policyAllow,
-  policyDeny,
-  policyMalformed,
-  requesterSpoof,
-  routingPolicyd,
-} from "./policy.ts";
-import { entropy, entropyOversized } from "./rng.ts";
-import { capMoveReply, samgrd, senderId, senderPid, soak } from "./samgrd.ts";
-import { NAME, SelftestState } from "./state.ts";
-import type { SelftestOptions, Step, StepId } from "./state.ts";
-import { statefsPersist, statefsPut, statefsUnauthorized } from "./statefs.ts";
+} from './basics.ts';
+import { deviceKey, keystoredCapMove, reloadDeviceKey, resolveKeystored, signDenied } from './keystored.ts';
+import { anyAudit, audits, hardeningRejects, logQuery, logdSlots, recordCount, sinkProbe } from './logd.ts';
+import { securityRejects, semantics, waitWindow } from './metrics.ts';
+import { mmioPolicyDeny, policyAllow, policyDeny, policyMalformed, requesterSpoof, routingPolicyd } from './policy.ts';
+import { entropy, entropyOversized } from './rng.ts';
+import { capMoveReply, samgrd, senderId, senderPid, soak } from './samgrd.ts';
+import { NAME, SelftestState } from './state.ts';
+import type { SelftestOptions, Step, StepId } from './state.ts';
+import { statefsPersist, statefsPut, statefsUnauthorized } from './statefs.ts';
 
 /** A wait whose result the program ignores (section 5). */
 function* ignoredWait(state: SelftestState): Call<boolean> {
@@ -62,7 +41,7 @@ function* metricsWait(state: SelftestState): Call<boolean> {
 }
 
 function* end(state: SelftestState): Call<boolean> {
-  yield* state.say("SELFTEST: end");
+  yield* state.say('SELFTEST: end');
   return true;
 }
 
@@ -95,7 +74,7 @@ const STEPS: Readonly<Record<StepId, Step>> = {
   S40: hardeningRejects,
   wait: ignoredWait,
   S41: securityRejects,
-  "wait-metrics": metricsWait,
+  'wait-metrics': metricsWait,
   S42: semantics,
   S47: logQuery,
   S48: sinkProbe,
@@ -117,7 +96,7 @@ export function selftestProgram(options: SelftestOptions): Program {
   return serviceProgram(NAME, function* run(sys: Sys): Call<ServiceEnd> {
     const state = new SelftestState(sys, options);
     for (const step of options.steps) {
-      if (!(yield* STEPS[step](state))) return "()";
+      if (!(yield* STEPS[step](state))) return '()';
     }
     return yield* yieldForever(sys);
   });

@@ -2,16 +2,16 @@
  * What the selftest client carries from step to step (sheet 80, sections 3 and 4): its slots, its nonce counters, its log
  * facade. One object per task; steps live in the files beside it.
  */
-import { serviceIdOf } from "../../kernel-model/abi.ts";
-import type { ServiceId } from "../../kernel-model/abi.ts";
-import type { Sys } from "../../kernel-model/sys.ts";
-import { NonceGen, ReplyBuffer } from "../lib/correlation.ts";
-import { Inbox } from "../lib/inbox.ts";
-import type { Call } from "../lib/ipc.ts";
-import { NexusLog } from "../lib/nexus-log.ts";
-import type { MetricsClient } from "../lib/nexus-metrics.ts";
+import { serviceIdOf } from '../../kernel-model/abi.ts';
+import type { ServiceId } from '../../kernel-model/abi.ts';
+import type { Sys } from '../../kernel-model/sys.ts';
+import { NonceGen, ReplyBuffer } from '../lib/correlation.ts';
+import { Inbox } from '../lib/inbox.ts';
+import type { Call } from '../lib/ipc.ts';
+import { NexusLog } from '../lib/nexus-log.ts';
+import type { MetricsClient } from '../lib/nexus-metrics.ts';
 
-export const NAME = "selftest-client";
+export const NAME = 'selftest-client';
 /** The task's canonical id (sheet 80, section 1). */
 export const OWN_SERVICE_ID: ServiceId = serviceIdOf(NAME);
 
@@ -59,48 +59,48 @@ export interface SelftestOptions {
 
 /** Steps of sheet 80, section 5; `wait` is the rate-window wait between S40, S41 and S42. */
 export type StepId =
-  | "S01"
-  | "S02"
-  | "S05"
-  | "S06"
-  | "S07"
-  | "S08"
-  | "S09"
-  | "S10"
-  | "S11"
-  | "S12"
-  | "S13"
-  | "S14"
-  | "S16"
-  | "S17"
-  | "S24"
-  | "S25"
-  | "S26"
-  | "S28"
-  | "S29"
-  | "S30"
-  | "S31"
-  | "S32"
-  | "S33"
-  | "S34"
-  | "S40"
-  | "wait"
-  | "S41"
-  | "wait-metrics"
-  | "S42"
-  | "S47"
-  | "S48"
-  | "S50"
-  | "S51"
-  | "S52"
-  | "S53"
-  | "S54"
-  | "S55"
-  | "S56"
-  | "S57"
-  | "S58"
-  | "S59"
-  | "S65";
+  | 'S01'
+  | 'S02'
+  | 'S05'
+  | 'S06'
+  | 'S07'
+  | 'S08'
+  | 'S09'
+  | 'S10'
+  | 'S11'
+  | 'S12'
+  | 'S13'
+  | 'S14'
+  | 'S16'
+  | 'S17'
+  | 'S24'
+  | 'S25'
+  | 'S26'
+  | 'S28'
+  | 'S29'
+  | 'S30'
+  | 'S31'
+  | 'S32'
+  | 'S33'
+  | 'S34'
+  | 'S40'
+  | 'wait'
+  | 'S41'
+  | 'wait-metrics'
+  | 'S42'
+  | 'S47'
+  | 'S48'
+  | 'S50'
+  | 'S51'
+  | 'S52'
+  | 'S53'
+  | 'S54'
+  | 'S55'
+  | 'S56'
+  | 'S57'
+  | 'S58'
+  | 'S59'
+  | 'S65';
 
 /** A step's body. False: a fatal point (section 9), the task ends with an error. */
 export type Step = (state: SelftestState) => Call<boolean>;
@@ -163,6 +163,6 @@ export class SelftestState {
 
   /** Prints the marker with `ok`, or with `FAIL` (contract-only failures print nothing else, quirks.md). */
   *verdict(marker: string, passed: boolean): Call<void> {
-    yield this.sys.println(`SELFTEST: ${marker} ${passed ? "ok" : "FAIL"}`);
+    yield this.sys.println(`SELFTEST: ${marker} ${passed ? 'ok' : 'FAIL'}`);
   }
 }

@@ -158,7 +158,7 @@ export class PolicyChecker {
       if (answer !== null && this.#lateReplyDenies) return false;
       // Not ours: logd's acknowledgements of audit records, and answers to checks that were given up (COR-3).
       if (received >= 0) this.#countSkipped(answer === null ? 'foreign' : 'late');
-      if (budget.round % CLOCK_EVERY === CLOCK_EVERY - 1 && (yield sys.nsec()) >= budget.deadline) return false;
+      if (budget.round % CLOCK_EVERY === 0 && (yield sys.nsec()) >= budget.deadline) return false;
       budget.round += 1;
     }
   }
