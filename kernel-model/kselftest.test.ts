@@ -172,12 +172,26 @@ describe('kernel self-tests turn into their failure forms', () => {
   });
 
   it('w^x', () => {
-    const lines = boot({}, ({ memory }) => {
+    const lines = boot({}, ({ kernel, memory, ram }) => {
       const get = memory.spaces.get.bind(memory.spaces);
-      // A kernel that has lost the space answers EINVAL, not EPERM, unless W^X refuses first; so break the vmo instead.
-      memory.spaces.get = (handle) => get(handle);
+      memory.spaces.get = (handle) => {
+        const space = get(handle);
+        // A page table that takes everything: then only the syscall's own rule is left, and it must answer first.
+        if (space !== null) space.mapRange = () => null;
+        return space;
+      };
+      ram.writeU8(kernel.image.addresses.selftestPage, 0);
     });
-    expect(lines).toContain('[INFO selftest] KSELFTEST: w^x enforced');
+    expect(failures(lines)[0]).toContain('fail: child data');
+    const unprotected = boot({}, ({ kernel }) => {
+      const charge = kernel.charge.bind(kernel);
+      kernel.charge = (ns) => {
+        const { request } = kernel.tasks[0]!.sys;
+        if (request.nr === 10 && request.a4 === 7) request.a4 = 3;
+        charge(ns);
+      };
+    });
+    expect(failures(unprotected)).toEqual(['[ERROR selftest] KSELFTEST: w^x NOT enforced']);
   });
 
   it('as create, as map and the child are fatal', () => {
