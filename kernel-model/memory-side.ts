@@ -29,11 +29,7 @@ export class GuestFault extends Error {
   readonly registers: BigUint64Array | null;
 
   constructor(kind: GuestFaultKind, pc: number, address: number, registers: BigUint64Array | null = null) {
-<<<<<<< HEAD
-    super(`${kind} at 0x${address.toString(16)}`);
-=======
     super(`${kind} fault at 0x${address.toString(16)}, pc 0x${pc.toString(16)}`);
->>>>>>> kmem
     this.kind = kind;
     this.pc = pc;
     this.address = address;
