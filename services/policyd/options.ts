@@ -1,7 +1,7 @@
 /** What an image decides about policyd, as plain data; `false` everywhere is the contract (quirks.md). */
-import { CLIENT_RECV_MAX } from '../lib/ipc.ts';
-import { MAX_FRAME } from '../../kernel-model/abi.ts';
-import type { PolicySet } from './policy.ts';
+import { CLIENT_RECV_MAX } from "../lib/ipc.ts";
+import { MAX_FRAME } from "../../kernel-model/abi.ts";
+import type { PolicySet } from "./policy.ts";
 
 export interface PolicydOptions {
   /** The compiled policy. */
@@ -18,7 +18,13 @@ export interface PolicydOptions {
 
 /** The contract's settings. */
 export function contractOptions(policy: PolicySet): PolicydOptions {
-  return { policy, auditDecisionByte: false, capCheckAsSender: false, inboxDiscards: false, receiveMax: MAX_FRAME };
+  return {
+    policy,
+    auditDecisionByte: false,
+    capCheckAsSender: false,
+    inboxDiscards: false,
+    receiveMax: MAX_FRAME,
+  };
 }
 
 /** The reference image's settings. */
