@@ -5,21 +5,21 @@
  * Contract: the decision is the answer's status. Quirk audit-decision-byte: it is byte 4 of the answer, which in versions
  * 2 and 3 is the lowest byte of the nonce.
  */
-import type { ServiceId } from "../../kernel-model/abi.ts";
-import { ascii, hex16 } from "../lib/text.ts";
-import { asciiLower, norm } from "./policy.ts";
-import { PolicyStatus, encodeReply } from "./wire.ts";
-import type { PolicyReply, PolicyRequest } from "./wire.ts";
-import type { Decision } from "./decide.ts";
+import type { ServiceId } from '../../kernel-model/abi.ts';
+import { ascii, hex16 } from '../lib/text.ts';
+import { asciiLower, norm } from './policy.ts';
+import { PolicyStatus, encodeReply } from './wire.ts';
+import type { PolicyReply, PolicyRequest } from './wire.ts';
+import type { Decision } from './decide.ts';
 
 /** Records per boot; what comes after leaves no trace but a count. */
 export const AUDITS_PER_BOOT = 128;
 /** Records within any second (contract), so that logd's 24 per sender and window hold with room for probes. */
 export const AUDITS_PER_SECOND = 16;
 export const AUDIT_WINDOW_NS = 1_000_000_000;
-export const AUDIT_SCOPE = "policyd.audit";
-export const PROBE_SCOPE = "policyd";
-export const PROBE_TEXT = "core service log probe: policyd";
+export const AUDIT_SCOPE = 'policyd.audit';
+export const PROBE_SCOPE = 'policyd';
+export const PROBE_TEXT = 'core service log probe: policyd';
 
 /** One evaluated frame as the audit sees it. `request` is null where the frame was refused. */
 export interface AuditEvent {
@@ -30,14 +30,14 @@ export interface AuditEvent {
 
 /** What becomes of an event: a record is sent, or the event is only counted, or it is none. */
 export type AuditVerdict =
-  | { readonly kind: "append"; readonly text: string }
+  | { readonly kind: 'append'; readonly text: string }
   | {
-      readonly kind: "count";
-      readonly reason: "unlisted" | "rate" | "boot-cap";
+      readonly kind: 'count';
+      readonly reason: 'unlisted' | 'rate' | 'boot-cap';
     }
-  | { readonly kind: "none" };
+  | { readonly kind: 'none' };
 
-const NONE: AuditVerdict = { kind: "none" };
+const NONE: AuditVerdict = { kind: 'none' };
 
 /** Decides which events become records; holds the counts that bound them. */
 export class AuditRules {
@@ -60,27 +60,21 @@ export class AuditRules {
 
   /** True when {@link judge} could ask for a record and so needs the time. */
   mayAppend(event: AuditEvent): boolean {
-    return (
-      this.#emissions < AUDITS_PER_BOOT &&
-      this.#decision(event) !== null &&
-      this.#isListed(event)
-    );
+    return this.#emissions < AUDITS_PER_BOOT && this.#decision(event) !== null && this.#isListed(event);
   }
 
   /** Judges one event at `now` (ns) and accounts it. */
   judge(event: AuditEvent, now: number): AuditVerdict {
     const decision = this.#decision(event);
     if (decision === null) return NONE;
-    if (!this.#isListed(event)) return { kind: "count", reason: "unlisted" };
-    if (this.#emissions >= AUDITS_PER_BOOT)
-      return { kind: "count", reason: "boot-cap" };
-    if (!this.#decisionByte && this.#isOverRate(now))
-      return { kind: "count", reason: "rate" };
+    if (!this.#isListed(event)) return { kind: 'count', reason: 'unlisted' };
+    if (this.#emissions >= AUDITS_PER_BOOT) return { kind: 'count', reason: 'boot-cap' };
+    if (!this.#decisionByte && this.#isOverRate(now)) return { kind: 'count', reason: 'rate' };
     this.#emissions += 1;
     const pair = allowedPair(event);
     if (!this.#decisionByte && pair !== null) this.#allowed.add(pair);
     return {
-      kind: "append",
+      kind: 'append',
       text: auditText(event.reply.op, decision, event.sender),
     };
   }
@@ -93,11 +87,7 @@ export class AuditRules {
 
   #isOverRate(now: number): boolean {
     const oldest = this.#recent[0];
-    return (
-      this.#recent.length === AUDITS_PER_SECOND &&
-      oldest !== undefined &&
-      now - oldest < AUDIT_WINDOW_NS
-    );
+    return this.#recent.length === AUDITS_PER_SECOND && oldest !== undefined && now - oldest < AUDIT_WINDOW_NS;
   }
 
   #decision(event: AuditEvent): Decision | null {
@@ -107,14 +97,13 @@ export class AuditRules {
 
   /** Contract: denials always, allows where they say something new. The reference lists whatever it took for a decision. */
   #isListed(event: AuditEvent): boolean {
-    if (this.#decisionByte || event.reply.status === PolicyStatus.DENY)
-      return true;
+    if (this.#decisionByte || event.reply.status === PolicyStatus.DENY) return true;
     switch (event.request?.op) {
-      case "check":
-      case "check_cap":
-      case "exec":
+      case 'check':
+      case 'check_cap':
+      case 'exec':
         return true;
-      case "check_cap_delegated": {
+      case 'check_cap_delegated': {
         const pair = allowedPair(event);
         return pair !== null && !this.#allowed.has(pair);
       }
@@ -125,40 +114,25 @@ export class AuditRules {
 }
 
 function decisionOf(status: number | undefined): Decision | null {
-  if (status === PolicyStatus.ALLOW) return "allow";
-  return status === PolicyStatus.DENY ? "deny" : null;
+  if (status === PolicyStatus.ALLOW) return 'allow';
+  return status === PolicyStatus.DENY ? 'deny' : null;
 }
 
 /** Key of the (evaluated subject, capability) of an allowed delegated check; null for anything else. */
 function allowedPair({ request, reply }: AuditEvent): string | null {
-  if (
-    request?.op !== "check_cap_delegated" ||
-    reply.status !== PolicyStatus.ALLOW
-  )
-    return null;
+  if (request?.op !== 'check_cap_delegated' || reply.status !== PolicyStatus.ALLOW) return null;
   return `${hex16(norm(request.subject))} ${asciiLower(request.capability)}`;
 }
 
 /** The record's text (sheet 30, section 6.2). `op` is the raw op byte, `sender` the raw attested id. */
-export function auditText(
-  op: number,
-  decision: Decision,
-  sender: ServiceId,
-): string {
+export function auditText(op: number, decision: Decision, sender: ServiceId): string {
   return `audit v1 op=${opWord(op)} decision=${decision} subject=0x${hex16(sender)} reason=policy`;
 }
 
-const OP_WORDS = [
-  "unknown",
-  "check",
-  "route",
-  "exec",
-  "check_cap",
-  "check_cap_delegated",
-] as const;
+const OP_WORDS = ['unknown', 'check', 'route', 'exec', 'check_cap', 'check_cap_delegated'] as const;
 
 function opWord(op: number): string {
-  return OP_WORDS[op] ?? "unknown";
+  return OP_WORDS[op] ?? 'unknown';
 }
 
 const APPEND_V2_HEADER = 18;
@@ -168,15 +142,9 @@ export const MESSAGE_MAX = 256;
 const LEVEL_INFO = 2;
 
 /** logd APPEND v2 at level Info without fields (sheet 40, section 2.3); null where scope or message is over its cap. */
-export function encodeAppendV2(
-  nonce: bigint,
-  scope: string,
-  message: string,
-): Uint8Array | null {
+export function encodeAppendV2(nonce: bigint, scope: string, message: string): Uint8Array | null {
   if (scope.length > SCOPE_MAX || message.length > MESSAGE_MAX) return null;
-  const frame = new Uint8Array(
-    APPEND_V2_HEADER + scope.length + message.length,
-  );
+  const frame = new Uint8Array(APPEND_V2_HEADER + scope.length + message.length);
   const view = new DataView(frame.buffer);
   frame.set([0x4c, 0x4f, 2, 1]);
   view.setBigUint64(4, nonce, true);
@@ -188,18 +156,8 @@ export function encodeAppendV2(
 }
 
 /** Status of the APPEND v2 answer with this nonce (at least 13 bytes); null for any other frame (sheet 40, section 2.4). */
-export function appendAckStatus(
-  frame: Uint8Array,
-  nonce: bigint,
-): number | null {
-  if (
-    frame.length < 13 ||
-    frame[0] !== 0x4c ||
-    frame[1] !== 0x4f ||
-    frame[2] !== 2 ||
-    frame[3] !== 0x81
-  )
-    return null;
+export function appendAckStatus(frame: Uint8Array, nonce: bigint): number | null {
+  if (frame.length < 13 || frame[0] !== 0x4c || frame[1] !== 0x4f || frame[2] !== 2 || frame[3] !== 0x81) return null;
   const view = new DataView(frame.buffer, frame.byteOffset, frame.byteLength);
   return view.getBigUint64(5, true) === nonce ? (frame[4] ?? null) : null;
 }

@@ -2,21 +2,14 @@
  * policyd's way into logd (sheet 30, section 6.3): one APPEND at a time, its answer awaited on the reply inbox. policyd
  * serves nobody meanwhile; the wait is bounded (COR-4).
  */
-import type { Sys } from "../../kernel-model/sys.ts";
-import { NonceGen } from "../lib/correlation.ts";
-import { Inbox } from "../lib/inbox.ts";
-import { budgetOf, sendWithin } from "../lib/ipc.ts";
-import type { Call } from "../lib/ipc.ts";
-import {
-  AUDIT_SCOPE,
-  AuditRules,
-  PROBE_SCOPE,
-  PROBE_TEXT,
-  appendAckStatus,
-  encodeAppendV2,
-} from "./audit.ts";
-import type { AuditEvent } from "./audit.ts";
-import type { PolicydOptions } from "./options.ts";
+import type { Sys } from '../../kernel-model/sys.ts';
+import { NonceGen } from '../lib/correlation.ts';
+import { Inbox } from '../lib/inbox.ts';
+import { budgetOf, sendWithin } from '../lib/ipc.ts';
+import type { Call } from '../lib/ipc.ts';
+import { AUDIT_SCOPE, AuditRules, PROBE_SCOPE, PROBE_TEXT, appendAckStatus, encodeAppendV2 } from './audit.ts';
+import type { AuditEvent } from './audit.ts';
+import type { PolicydOptions } from './options.ts';
 
 /** Slots of the reply inbox and of logd. */
 export const REPLY_RECV_SLOT = 9;
@@ -46,20 +39,15 @@ export class Journal {
   *audit(event: AuditEvent): Call<void> {
     const sys = this.#sys;
     // The reference has no rate of its own and so reads no clock here.
-    const now =
-      !this.#decisionByte && this.#rules.mayAppend(event)
-        ? yield sys.nsec()
-        : 0;
+    const now = !this.#decisionByte && this.#rules.mayAppend(event) ? yield sys.nsec() : 0;
     const verdict = this.#rules.judge(event, now);
-    if (verdict.kind === "none") return;
-    if (verdict.kind === "count") {
+    if (verdict.kind === 'none') return;
+    if (verdict.kind === 'count') {
       this.#count(`policyd.audit.${verdict.reason}`);
       return;
     }
     const ok = yield* this.#append(AUDIT_SCOPE, verdict.text);
-    yield sys.println(
-      ok ? "policyd: audit emit ok" : "policyd: audit emit FAIL",
-    );
+    yield sys.println(ok ? 'policyd: audit emit ok' : 'policyd: audit emit FAIL');
   }
 
   /** The log probe (sheet 30, section 7): a record without an audit line. */
@@ -76,20 +64,12 @@ export class Journal {
     if (clone < 0) return false;
     const budget = yield* budgetOf(sys, APPEND_NS);
     // As in the reference, a failed send leaves the clone in its slot.
-    if ((yield* sendWithin(sys, LOGD_SLOT, frame, budget, clone)) < 0)
-      return false;
+    if ((yield* sendWithin(sys, LOGD_SLOT, frame, budget, clone)) < 0) return false;
     this.#rules.sent(budget.deadline - APPEND_NS);
-    const wanted = (reply: Uint8Array): boolean =>
-      appendAckStatus(reply, nonce) !== null;
+    const wanted = (reply: Uint8Array): boolean => appendAckStatus(reply, nonce) !== null;
     const drops = this.#inbox.drops;
-    const ack = yield* this.#inbox.take(
-      sys,
-      wanted,
-      { deadline: budget.deadline, round: 0 },
-      ACK_BUFFER,
-    );
-    if (this.#inbox.drops !== drops)
-      sys.note("policyd.inbox.drops", this.#inbox.drops);
+    const ack = yield* this.#inbox.take(sys, wanted, { deadline: budget.deadline, round: 0 }, ACK_BUFFER);
+    if (this.#inbox.drops !== drops) sys.note('policyd.inbox.drops', this.#inbox.drops);
     return ack !== null && appendAckStatus(ack, nonce) === STATUS_OK;
   }
 

@@ -2,17 +2,17 @@
  * policyd's loop (sheet 30, sections 1 and 7): three channels, at most one message each per pass, never blocking in a
  * receive. Decision, audit, line, answer, in this order.
  */
-import { Errno, NONBLOCK, TRUNCATE } from "../../kernel-model/abi.ts";
-import type { Program, Sys } from "../../kernel-model/sys.ts";
-import { serviceProgram } from "../lib/entry.ts";
-import { movedSlot, replyAndClose, send } from "../lib/ipc.ts";
-import type { Call } from "../lib/ipc.ts";
-import { decide, isPrivilegedSender } from "./decide.ts";
-import type { Caller, Decision, DecisionRules } from "./decide.ts";
-import { Journal } from "./journal.ts";
-import type { PolicydOptions } from "./options.ts";
-import { PolicyStatus, decodeRequest, encodeReply, replyTo } from "./wire.ts";
-import type { DecidedRequest, PolicyReply } from "./wire.ts";
+import { Errno, NONBLOCK, TRUNCATE } from '../../kernel-model/abi.ts';
+import type { Program, Sys } from '../../kernel-model/sys.ts';
+import { serviceProgram } from '../lib/entry.ts';
+import { movedSlot, replyAndClose, send } from '../lib/ipc.ts';
+import type { Call } from '../lib/ipc.ts';
+import { decide, isPrivilegedSender } from './decide.ts';
+import type { Caller, Decision, DecisionRules } from './decide.ts';
+import { Journal } from './journal.ts';
+import type { PolicydOptions } from './options.ts';
+import { PolicyStatus, decodeRequest, encodeReply, replyTo } from './wire.ts';
+import type { DecidedRequest, PolicyReply } from './wire.ts';
 
 /** A channel. On init's control channels the position alone makes the sender privileged (sheet 30, Q4). */
 interface Channel {
@@ -38,8 +38,8 @@ const REPROBE_ROUNDS = 128;
 
 /** policyd as a task program. */
 export function policydProgram(options: PolicydOptions): Program {
-  return serviceProgram("policyd", function* (sys) {
-    yield sys.println("policyd: ready");
+  return serviceProgram('policyd', function* (sys) {
+    yield sys.println('policyd: ready');
     return yield* new Policyd(sys, options).serve();
   });
 }
@@ -89,20 +89,14 @@ class Policyd {
   }
 
   /** One pass from the channel with index `from`: whether it served a message, and which receive slots are not empty. */
-  *#pass(
-    from: number,
-  ): Call<{ readonly served: boolean; readonly present: readonly number[] }> {
+  *#pass(from: number): Call<{ readonly served: boolean; readonly present: readonly number[] }> {
     const sys = this.#sys;
     const present: number[] = [];
     let served = false;
     for (let i = from; i < CHANNELS.length; i++) {
       const channel = CHANNELS[i];
       if (channel === undefined) break;
-      const n = yield sys.recvV2(
-        channel.recv,
-        this.#options.receiveMax,
-        NONBLOCK | TRUNCATE,
-      );
+      const n = yield sys.recvV2(channel.recv, this.#options.receiveMax, NONBLOCK | TRUNCATE);
       if (n !== -Errno.EPERM) present.push(channel.recv);
       if (n < 0) continue;
       served = true;
@@ -120,11 +114,9 @@ class Policyd {
       sender,
       privileged: channel.control || isPrivilegedSender(sender),
     };
-    const answer = encodeReply(
-      yield* this.#answer(sys.message.payload, caller),
-    );
+    const answer = encodeReply(yield* this.#answer(sys.message.payload, caller));
     if (moved >= 0) yield* replyAndClose(sys, moved, answer);
-    else yield* send(sys, channel.reply, answer, "now");
+    else yield* send(sys, channel.reply, answer, 'now');
   }
 
   *#answer(frame: Uint8Array, caller: Caller): Call<PolicyReply> {
@@ -139,18 +131,12 @@ class Policyd {
       return decoded.reply;
     }
     const { request } = decoded;
-    if (request.op === "log_probe") {
+    if (request.op === 'log_probe') {
       const logged = yield* this.#journal.probe();
-      return replyTo(
-        request,
-        logged ? PolicyStatus.ALLOW : PolicyStatus.UNSUPPORTED,
-      );
+      return replyTo(request, logged ? PolicyStatus.ALLOW : PolicyStatus.UNSUPPORTED);
     }
     const decision = decide(this.#rules, request, caller);
-    const reply = replyTo(
-      request,
-      decision === "allow" ? PolicyStatus.ALLOW : PolicyStatus.DENY,
-    );
+    const reply = replyTo(request, decision === 'allow' ? PolicyStatus.ALLOW : PolicyStatus.DENY);
     yield* this.#journal.audit({ request, reply, sender });
     const line = mmioLine(request, decision, caller);
     if (line !== null) yield this.#sys.println(line);
@@ -159,13 +145,9 @@ class Policyd {
 }
 
 /** The line about a device window (sheet 30, section 7), null for other questions. */
-export function mmioLine(
-  request: DecidedRequest,
-  decision: Decision,
-  caller: Caller,
-): string | null {
-  if (request.op !== "check_cap") return null;
+export function mmioLine(request: DecidedRequest, decision: Decision, caller: Caller): string | null {
+  if (request.op !== 'check_cap') return null;
   const window = MMIO_CAPABILITY.exec(request.capability)?.[1];
   if (window === undefined) return null;
-  return `policyd: mmio ${window} ${decision} ${caller.privileged ? "priv" : "nonpriv"}`;
+  return `policyd: mmio ${window} ${decision} ${caller.privileged ? 'priv' : 'nonpriv'}`;
 }

@@ -1,7 +1,7 @@
 /** What an image decides about policyd, as plain data; `false` everywhere is the contract (quirks.md). */
-import { CLIENT_RECV_MAX } from "../lib/ipc.ts";
-import { MAX_FRAME } from "../../kernel-model/abi.ts";
-import type { PolicySet } from "./policy.ts";
+import { CLIENT_RECV_MAX } from '../lib/ipc.ts';
+import { MAX_FRAME } from '../../kernel-model/abi.ts';
+import type { PolicySet } from './policy.ts';
 
 export interface PolicydOptions {
   /** The compiled policy. */

@@ -2,8 +2,8 @@
  * The policy set and its evaluation (sheet 30, sections 4 and 5): who holds which capability, denied by default, no
  * wildcards, no hierarchy.
  */
-import { serviceIdOf } from "../../kernel-model/abi.ts";
-import type { ServiceId } from "../../kernel-model/abi.ts";
+import { serviceIdOf } from '../../kernel-model/abi.ts';
+import type { ServiceId } from '../../kernel-model/abi.ts';
 
 /** One subject with what it holds. */
 export interface PolicyEntry {
@@ -27,38 +27,27 @@ export interface Grant {
 
 /** Names of capabilities that policyd itself asks for. */
 export const Capability = {
-  CORE: "ipc.core",
-  DELEGATE: "policy.delegate",
-  ROUTE_EXECD: "route.execd",
-  SPAWN: "proc.spawn",
+  CORE: 'ipc.core',
+  DELEGATE: 'policy.delegate',
+  ROUTE_EXECD: 'route.execd',
+  SPAWN: 'proc.spawn',
 } as const;
 
 /** True iff the first entry of `id` lists `capability`, ASCII case ignored (sheet 30, section 5.2). */
-export function has(
-  policy: PolicySet,
-  id: ServiceId,
-  capability: string,
-): boolean {
+export function has(policy: PolicySet, id: ServiceId, capability: string): boolean {
   const entry = policy.entries.find((candidate) => candidate.id === id);
-  return (
-    entry !== undefined &&
-    entry.capabilities.some((held) => equalsIgnoringAsciiCase(held, capability))
-  );
+  return entry !== undefined && entry.capabilities.some((held) => equalsIgnoringAsciiCase(held, capability));
 }
 
 /** True iff `id` has an entry that is not empty. */
 export function hasAny(policy: PolicySet, id: ServiceId): boolean {
-  return (
-    (policy.entries.find((candidate) => candidate.id === id)?.capabilities
-      .length ?? 0) > 0
-  );
+  return (policy.entries.find((candidate) => candidate.id === id)?.capabilities.length ?? 0) > 0;
 }
 
 /** Literally ASCII: the Kelvin sign is no K (sheet 30, section 11). */
 function equalsIgnoringAsciiCase(a: string, b: string): boolean {
   if (a.length !== b.length) return false;
-  for (let i = 0; i < a.length; i++)
-    if (fold(a.charCodeAt(i)) !== fold(b.charCodeAt(i))) return false;
+  for (let i = 0; i < a.length; i++) if (fold(a.charCodeAt(i)) !== fold(b.charCodeAt(i))) return false;
   return true;
 }
 
@@ -80,13 +69,13 @@ const Alias = {
 export function norm(id: ServiceId): ServiceId {
   switch (id as bigint) {
     case Alias.SELFTEST_CLIENT:
-      return serviceIdOf("selftest-client");
+      return serviceIdOf('selftest-client');
     case Alias.KEYSTORED:
-      return serviceIdOf("keystored");
+      return serviceIdOf('keystored');
     case Alias.UPDATED:
-      return serviceIdOf("updated");
+      return serviceIdOf('updated');
     case Alias.METRICSD:
-      return serviceIdOf("metricsd");
+      return serviceIdOf('metricsd');
     default:
       return id;
   }
@@ -96,20 +85,18 @@ export function norm(id: ServiceId): ServiceId {
 export function dnorm(id: ServiceId): ServiceId {
   switch (id as bigint) {
     case Alias.KEYSTORED:
-      return serviceIdOf("keystored");
+      return serviceIdOf('keystored');
     case Alias.RNGD:
-      return serviceIdOf("rngd");
+      return serviceIdOf('rngd');
     case Alias.STATEFSD:
-      return serviceIdOf("statefsd");
+      return serviceIdOf('statefsd');
     default:
       return id;
   }
 }
 
 /** Builds a set from canonical subjects; sorts subjects and capabilities (sheet 30, section 5.3 steps 3 and 5). */
-export function policySet(
-  subjects: ReadonlyMap<string, Iterable<string>>,
-): PolicySet {
+export function policySet(subjects: ReadonlyMap<string, Iterable<string>>): PolicySet {
   const entries = [...subjects].map(([subject, capabilities]) => ({
     subject,
     id: subjectId(subject),
@@ -140,22 +127,9 @@ export function asciiLower(text: string): string {
 
 /** Unicode White_Space. Not `trim()`: that leaves U+0085 and takes U+FEFF. */
 function isWhiteSpace(code: number): boolean {
-  if (
-    code === 0x20 ||
-    (code >= 0x09 && code <= 0x0d) ||
-    code === 0x85 ||
-    code === 0xa0 ||
-    code === 0x1680
-  )
-    return true;
+  if (code === 0x20 || (code >= 0x09 && code <= 0x0d) || code === 0x85 || code === 0xa0 || code === 0x1680) return true;
   if (code >= 0x2000 && code <= 0x200a) return true;
-  return (
-    code === 0x2028 ||
-    code === 0x2029 ||
-    code === 0x202f ||
-    code === 0x205f ||
-    code === 0x3000
-  );
+  return code === 0x2028 || code === 0x2029 || code === 0x202f || code === 0x205f || code === 0x3000;
 }
 
 /** Order of the UTF-8 bytes, which is the order of code points. */
@@ -171,10 +145,7 @@ export function byUtf8(a: string, b: string): number {
 }
 
 /** The set with more grants; subjects without an entry get one. */
-export function withGrants(
-  policy: PolicySet,
-  grants: readonly Grant[],
-): PolicySet {
+export function withGrants(policy: PolicySet, grants: readonly Grant[]): PolicySet {
   const subjects = subjectsOf(policy);
   for (const grant of grants) {
     const subject = canonical(grant.subject);
@@ -185,26 +156,17 @@ export function withGrants(
 }
 
 /** The set without some grants; what was not granted stays so. Entries stay, be they empty. */
-export function withoutGrants(
-  policy: PolicySet,
-  grants: readonly Grant[],
-): PolicySet {
+export function withoutGrants(policy: PolicySet, grants: readonly Grant[]): PolicySet {
   const subjects = subjectsOf(policy);
-  for (const grant of grants)
-    subjects.get(canonical(grant.subject))?.delete(canonical(grant.capability));
+  for (const grant of grants) subjects.get(canonical(grant.subject))?.delete(canonical(grant.capability));
   return policySet(subjects);
 }
 
 function subjectsOf(policy: PolicySet): Map<string, Set<string>> {
-  return new Map(
-    policy.entries.map((entry) => [entry.subject, new Set(entry.capabilities)]),
-  );
+  return new Map(policy.entries.map((entry) => [entry.subject, new Set(entry.capabilities)]));
 }
 
 /** Number of grants in the set. */
 export function grantCount(policy: PolicySet): number {
-  return policy.entries.reduce(
-    (sum, entry) => sum + entry.capabilities.length,
-    0,
-  );
+  return policy.entries.reduce((sum, entry) => sum + entry.capabilities.length, 0);
 }

@@ -2,9 +2,9 @@
  * policyd's frames (sheet 30, sections 2 and 3): magic `PO`, versions 1 (no nonce), 2 (nonce, names) and 3 (nonce, ids).
  * Every byte string decodes to a request or to the reject whose answer the sheet names; decoding never throws.
  */
-import { serviceIdOf } from "../../kernel-model/abi.ts";
-import type { ServiceId } from "../../kernel-model/abi.ts";
-import { unreachable } from "../../sim/assert.ts";
+import { serviceIdOf } from '../../kernel-model/abi.ts';
+import type { ServiceId } from '../../kernel-model/abi.ts';
+import { unreachable } from '../../sim/assert.ts';
 
 const MAGIC_0 = 0x50;
 const MAGIC_1 = 0x4f;
@@ -42,11 +42,11 @@ export const REPLY_V1_LENGTH = 6;
 export const REPLY_NONCE_LENGTH = 10;
 
 /** u32 of the client's choosing, echoed as it came; 0 in answers to requests too short to carry one. */
-export type PolicyNonce = number & { readonly __brand: "PolicyNonce" };
+export type PolicyNonce = number & { readonly __brand: 'PolicyNonce' };
 /** Capability name as asked: valid UTF-8 of 0..48 bytes. Bytes that are not UTF-8 are read as the empty name. */
-export type CapabilityName = string & { readonly __brand: "CapabilityName" };
+export type CapabilityName = string & { readonly __brand: 'CapabilityName' };
 /** Service name as claimed in a payload: one character per byte, so any bytes are a name. */
-export type ClaimedName = string & { readonly __brand: "ClaimedName" };
+export type ClaimedName = string & { readonly __brand: 'ClaimedName' };
 
 const NO_NONCE = 0 as PolicyNonce;
 
@@ -57,7 +57,7 @@ export function policyNonce(value: number): PolicyNonce {
 
 /** CHECK: may the named service take part at all (`ipc.core`)? */
 export interface CheckRequest {
-  readonly op: "check";
+  readonly op: 'check';
   readonly version: 1;
   readonly requester: ClaimedName;
 }
@@ -65,20 +65,20 @@ export interface CheckRequest {
 /** ROUTE: may `requester` be told the way to `target`? */
 export type RouteRequest =
   | {
-      readonly op: "route";
+      readonly op: 'route';
       readonly version: 1;
       readonly requester: ClaimedName;
       readonly target: ClaimedName;
     }
   | {
-      readonly op: "route";
+      readonly op: 'route';
       readonly version: 2;
       readonly nonce: PolicyNonce;
       readonly requester: ClaimedName;
       readonly target: ClaimedName;
     }
   | {
-      readonly op: "route";
+      readonly op: 'route';
       readonly version: 3;
       readonly nonce: PolicyNonce;
       readonly requester: ServiceId;
@@ -88,20 +88,20 @@ export type RouteRequest =
 /** EXEC: may `requester` start image `image` (a u8 that decides nothing)? */
 export type ExecRequest =
   | {
-      readonly op: "exec";
+      readonly op: 'exec';
       readonly version: 1;
       readonly requester: ClaimedName;
       readonly image: number;
     }
   | {
-      readonly op: "exec";
+      readonly op: 'exec';
       readonly version: 2;
       readonly nonce: PolicyNonce;
       readonly requester: ClaimedName;
       readonly image: number;
     }
   | {
-      readonly op: "exec";
+      readonly op: 'exec';
       readonly version: 3;
       readonly nonce: PolicyNonce;
       readonly requester: ServiceId;
@@ -110,7 +110,7 @@ export type ExecRequest =
 
 /** CHECK_CAP: does the asking service hold the capability? */
 export interface CheckCapRequest {
-  readonly op: "check_cap";
+  readonly op: 'check_cap';
   readonly version: 1;
   readonly subject: ServiceId;
   readonly capability: CapabilityName;
@@ -119,13 +119,13 @@ export interface CheckCapRequest {
 /** CHECK_CAP_DELEGATED: does `subject`, whose request a delegate serves, hold the capability? */
 export type DelegatedRequest =
   | {
-      readonly op: "check_cap_delegated";
+      readonly op: 'check_cap_delegated';
       readonly version: 1;
       readonly subject: ServiceId;
       readonly capability: CapabilityName;
     }
   | {
-      readonly op: "check_cap_delegated";
+      readonly op: 'check_cap_delegated';
       readonly version: 2;
       readonly nonce: PolicyNonce;
       readonly subject: ServiceId;
@@ -133,16 +133,10 @@ export type DelegatedRequest =
     };
 
 /** A request that policy decides. `op` is the word audit records use. */
-export type DecidedRequest =
-  | CheckRequest
-  | RouteRequest
-  | ExecRequest
-  | CheckCapRequest
-  | DelegatedRequest;
+export type DecidedRequest = CheckRequest | RouteRequest | ExecRequest | CheckCapRequest | DelegatedRequest;
 
 /** Every well-formed frame. */
-export type PolicyRequest =
-  DecidedRequest | { readonly op: "log_probe"; readonly version: 1 };
+export type PolicyRequest = DecidedRequest | { readonly op: 'log_probe'; readonly version: 1 };
 
 /** An answer. Version 1 carries no nonce. `op` is the op byte without or with bit 7. */
 export type PolicyReply =
@@ -159,14 +153,13 @@ export type Decoded =
   | { readonly ok: true; readonly request: PolicyRequest }
   | {
       readonly ok: false;
-      readonly reject: "malformed" | "unsupported";
+      readonly reject: 'malformed' | 'unsupported';
       readonly reply: PolicyReply;
     };
 
 /** Decodes a request frame in the order of sheet 30, section 2. */
 export function decodeRequest(frame: Uint8Array): Decoded {
-  if (frame.length < FRAME_MIN || frame[0] !== MAGIC_0 || frame[1] !== MAGIC_1)
-    return malformed(1, PolicyOp.CHECK);
+  if (frame.length < FRAME_MIN || frame[0] !== MAGIC_0 || frame[1] !== MAGIC_1) return malformed(1, PolicyOp.CHECK);
   const version = frame[2] ?? 0;
   const op = frame[3] ?? 0;
   switch (version) {
@@ -184,34 +177,29 @@ export function decodeRequest(frame: Uint8Array): Decoded {
 function decodeV1(frame: Uint8Array, op: number): Decoded {
   switch (op) {
     case PolicyOp.LOG_PROBE:
-      return accepted({ op: "log_probe", version: 1 });
+      return accepted({ op: 'log_probe', version: 1 });
     case PolicyOp.CHECK: {
       if (frame.length !== 5 + byteAt(frame, 4)) return malformed(1, op);
       return accepted({
-        op: "check",
+        op: 'check',
         version: 1,
         requester: claimed(frame, 5, frame.length),
       });
     }
     case PolicyOp.ROUTE: {
       const names = twoNames(frame, 4);
-      return names === null
-        ? malformed(1, op)
-        : accepted({ op: "route", version: 1, ...names });
+      return names === null ? malformed(1, op) : accepted({ op: 'route', version: 1, ...names });
     }
     case PolicyOp.EXEC: {
       const exec = nameAndImage(frame, 4);
-      return exec === null
-        ? malformed(1, op)
-        : accepted({ op: "exec", version: 1, ...exec });
+      return exec === null ? malformed(1, op) : accepted({ op: 'exec', version: 1, ...exec });
     }
     case PolicyOp.CHECK_CAP:
     case PolicyOp.CHECK_CAP_DELEGATED: {
       const question = subjectAndCapability(frame, 4);
       if (question === null) return malformed(1, op);
-      if (op === PolicyOp.CHECK_CAP)
-        return accepted({ op: "check_cap", version: 1, ...question });
-      return accepted({ op: "check_cap_delegated", version: 1, ...question });
+      if (op === PolicyOp.CHECK_CAP) return accepted({ op: 'check_cap', version: 1, ...question });
+      return accepted({ op: 'check_cap_delegated', version: 1, ...question });
     }
     default:
       return unsupported(op);
@@ -225,7 +213,7 @@ function decodeV2(frame: Uint8Array, op: number): Decoded {
       return names === null
         ? malformed(2, op)
         : accepted({
-            op: "route",
+            op: 'route',
             version: 2,
             nonce: nonceAt(frame),
             ...names,
@@ -233,9 +221,7 @@ function decodeV2(frame: Uint8Array, op: number): Decoded {
     }
     case PolicyOp.EXEC: {
       const exec = nameAndImage(frame, 8);
-      return exec === null
-        ? malformed(2, op)
-        : accepted({ op: "exec", version: 2, nonce: nonceAt(frame), ...exec });
+      return exec === null ? malformed(2, op) : accepted({ op: 'exec', version: 2, nonce: nonceAt(frame), ...exec });
     }
     case PolicyOp.CHECK_CAP_DELEGATED: {
       if (frame.length < 17) return malformed(2, op);
@@ -243,7 +229,7 @@ function decodeV2(frame: Uint8Array, op: number): Decoded {
       return question === null
         ? malformed(2, op, nonceAt(frame))
         : accepted({
-            op: "check_cap_delegated",
+            op: 'check_cap_delegated',
             version: 2,
             nonce: nonceAt(frame),
             ...question,
@@ -263,7 +249,7 @@ function decodeV3(frame: Uint8Array, op: number): Decoded {
       if (frame.length !== ROUTE_V3_LENGTH) return malformed(3, op);
       const requester = idAt(frame, 8);
       return accepted({
-        op: "route",
+        op: 'route',
         version: 3,
         nonce: nonceAt(frame),
         requester,
@@ -274,7 +260,7 @@ function decodeV3(frame: Uint8Array, op: number): Decoded {
       if (frame.length !== EXEC_V3_LENGTH) return malformed(3, op);
       const requester = idAt(frame, 8);
       return accepted({
-        op: "exec",
+        op: 'exec',
         version: 3,
         nonce: nonceAt(frame),
         requester,
@@ -290,31 +276,23 @@ function accepted(request: PolicyRequest): Decoded {
   return { ok: true, request };
 }
 
-function malformed(
-  version: 1 | 2 | 3,
-  op: number,
-  nonce: PolicyNonce = NO_NONCE,
-): Decoded {
+function malformed(version: 1 | 2 | 3, op: number, nonce: PolicyNonce = NO_NONCE): Decoded {
   const status = PolicyStatus.MALFORMED;
-  const reply: PolicyReply =
-    version === 1 ? { version, op, status } : { version, op, nonce, status };
-  return { ok: false, reject: "malformed", reply };
+  const reply: PolicyReply = version === 1 ? { version, op, status } : { version, op, nonce, status };
+  return { ok: false, reject: 'malformed', reply };
 }
 
 /** Always in version 1's shape, whatever the request's version. */
 function unsupported(op: number): Decoded {
   return {
     ok: false,
-    reject: "unsupported",
+    reject: 'unsupported',
     reply: { version: 1, op, status: PolicyStatus.UNSUPPORTED },
   };
 }
 
 /** `r` u8, requester, `t` u8, target, and nothing more; each name 1..48 bytes. */
-function twoNames(
-  frame: Uint8Array,
-  at: number,
-): { requester: ClaimedName; target: ClaimedName } | null {
+function twoNames(frame: Uint8Array, at: number): { requester: ClaimedName; target: ClaimedName } | null {
   const r = byteAt(frame, at);
   const targetAt = at + 1 + r;
   if (r === 0 || r > NAME_MAX || frame.length < targetAt + 1) return null;
@@ -327,10 +305,7 @@ function twoNames(
 }
 
 /** `r` u8, requester, image u8. */
-function nameAndImage(
-  frame: Uint8Array,
-  at: number,
-): { requester: ClaimedName; image: number } | null {
+function nameAndImage(frame: Uint8Array, at: number): { requester: ClaimedName; image: number } | null {
   const r = byteAt(frame, at);
   if (r === 0 || r > NAME_MAX || frame.length !== at + 2 + r) return null;
   return {
@@ -356,11 +331,9 @@ function subjectAndCapability(
 /** Reads capability bytes: strict UTF-8 that keeps a leading BOM, else the empty name (sheet 30, sections 3 and 11). */
 export function capabilityName(bytes: Uint8Array): CapabilityName {
   try {
-    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(
-      bytes,
-    ) as CapabilityName;
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes) as CapabilityName;
   } catch {
-    return "" as CapabilityName;
+    return '' as CapabilityName;
   }
 }
 
@@ -377,17 +350,17 @@ export function claimedId(name: ClaimedName): ServiceId {
 /** Op byte of a request. */
 export function opByte(request: PolicyRequest): number {
   switch (request.op) {
-    case "check":
+    case 'check':
       return PolicyOp.CHECK;
-    case "route":
+    case 'route':
       return PolicyOp.ROUTE;
-    case "exec":
+    case 'exec':
       return PolicyOp.EXEC;
-    case "check_cap":
+    case 'check_cap':
       return PolicyOp.CHECK_CAP;
-    case "check_cap_delegated":
+    case 'check_cap_delegated':
       return PolicyOp.CHECK_CAP_DELEGATED;
-    case "log_probe":
+    case 'log_probe':
       return PolicyOp.LOG_PROBE;
     default:
       return unreachable(request);
@@ -395,10 +368,7 @@ export function opByte(request: PolicyRequest): number {
 }
 
 /** The answer to a request, in its version and with its nonce (COR-1). */
-export function replyTo(
-  request: PolicyRequest,
-  status: PolicyStatus,
-): PolicyReply {
+export function replyTo(request: PolicyRequest, status: PolicyStatus): PolicyReply {
   const op = opByte(request);
   if (request.version === 1) return { version: 1, op, status };
   return { version: request.version, op, nonce: request.nonce, status };
@@ -409,32 +379,18 @@ export function encodeRequest(request: PolicyRequest): Uint8Array {
   const head = [MAGIC_0, MAGIC_1, request.version, opByte(request)];
   if (request.version !== 1) head.push(...le32(request.nonce));
   switch (request.op) {
-    case "check":
-      return bytes(
-        head,
-        [request.requester.length],
-        charCodes(request.requester),
-      );
-    case "route":
-      if (request.version === 3)
-        return bytes(head, le64(request.requester), le64(request.target));
-      return bytes(
-        head,
-        sized(charCodes(request.requester)),
-        sized(charCodes(request.target)),
-      );
-    case "exec":
-      if (request.version === 3)
-        return bytes(head, le64(request.requester), [request.image]);
+    case 'check':
+      return bytes(head, [request.requester.length], charCodes(request.requester));
+    case 'route':
+      if (request.version === 3) return bytes(head, le64(request.requester), le64(request.target));
+      return bytes(head, sized(charCodes(request.requester)), sized(charCodes(request.target)));
+    case 'exec':
+      if (request.version === 3) return bytes(head, le64(request.requester), [request.image]);
       return bytes(head, sized(charCodes(request.requester)), [request.image]);
-    case "check_cap":
-    case "check_cap_delegated":
-      return bytes(
-        head,
-        le64(request.subject),
-        sized(new TextEncoder().encode(request.capability)),
-      );
-    case "log_probe":
+    case 'check_cap':
+    case 'check_cap_delegated':
+      return bytes(head, le64(request.subject), sized(new TextEncoder().encode(request.capability)));
+    case 'log_probe':
       return bytes(head, [0, 0]);
     default:
       return unreachable(request);
@@ -444,23 +400,14 @@ export function encodeRequest(request: PolicyRequest): Uint8Array {
 /** Encodes an answer (sheet 30, section 2). */
 export function encodeReply(reply: PolicyReply): Uint8Array {
   const head = [MAGIC_0, MAGIC_1, reply.version, reply.op | REPLY_BIT];
-  return reply.version === 1
-    ? bytes(head, [reply.status, 0])
-    : bytes(head, le32(reply.nonce), [reply.status, 0]);
+  return reply.version === 1 ? bytes(head, [reply.status, 0]) : bytes(head, le32(reply.nonce), [reply.status, 0]);
 }
 
 /** Decodes a version 2 or 3 answer of exactly 10 bytes; null for anything else. `op` comes without bit 7. */
-export function decodeReply(
-  frame: Uint8Array,
-): Extract<PolicyReply, { readonly version: 2 | 3 }> | null {
+export function decodeReply(frame: Uint8Array): Extract<PolicyReply, { readonly version: 2 | 3 }> | null {
   const version = frame[2];
   const op = frame[3] ?? 0;
-  if (
-    frame.length !== REPLY_NONCE_LENGTH ||
-    frame[0] !== MAGIC_0 ||
-    frame[1] !== MAGIC_1
-  )
-    return null;
+  if (frame.length !== REPLY_NONCE_LENGTH || frame[0] !== MAGIC_0 || frame[1] !== MAGIC_1) return null;
   if ((version !== 2 && version !== 3) || (op & REPLY_BIT) === 0) return null;
   return {
     version,
@@ -474,17 +421,9 @@ export function decodeReply(
  * Status of a delegated check's answer: exactly 10 bytes, version 2, op 0x85, the expected nonce; else null, which its
  * clients take for a denial (OBS-23).
  */
-export function decodeDelegatedReply(
-  frame: Uint8Array,
-  nonce: number,
-): number | null {
+export function decodeDelegatedReply(frame: Uint8Array, nonce: number): number | null {
   const reply = decodeReply(frame);
-  if (
-    reply?.version !== 2 ||
-    reply.op !== PolicyOp.CHECK_CAP_DELEGATED ||
-    reply.nonce !== nonce
-  )
-    return null;
+  if (reply?.version !== 2 || reply.op !== PolicyOp.CHECK_CAP_DELEGATED || reply.nonce !== nonce) return null;
   return reply.status;
 }
 
@@ -509,7 +448,7 @@ function claimed(frame: Uint8Array, from: number, to: number): ClaimedName {
 }
 
 function latin1(name: Uint8Array): string {
-  let text = "";
+  let text = '';
   for (const byte of name) text += String.fromCharCode(byte);
   return text;
 }
@@ -527,16 +466,9 @@ function bytes(...parts: readonly (readonly number[])[]): Uint8Array {
 }
 
 function le32(value: number): number[] {
-  return [
-    value & 0xff,
-    (value >>> 8) & 0xff,
-    (value >>> 16) & 0xff,
-    value >>> 24,
-  ];
+  return [value & 0xff, (value >>> 8) & 0xff, (value >>> 16) & 0xff, value >>> 24];
 }
 
 function le64(value: bigint): number[] {
-  return Array.from({ length: 8 }, (_, i) =>
-    Number((value >> BigInt(8 * i)) & 0xffn),
-  );
+  return Array.from({ length: 8 }, (_, i) => Number((value >> BigInt(8 * i)) & 0xffn));
 }

@@ -1,25 +1,18 @@
 /** samgrd's loop (sheet 60, sections 2.1 and 7): blocking receive, dispatch, answer. */
-import { MAX_FRAME, NONBLOCK } from "../../kernel-model/abi.ts";
-import type { ServiceId } from "../../kernel-model/abi.ts";
-import type { Program, Sys } from "../../kernel-model/sys.ts";
-import { unreachable } from "../../sim/assert.ts";
-import { NonceGen } from "../lib/correlation.ts";
-import { serviceProgram } from "../lib/entry.ts";
-import type { ServiceEnd } from "../lib/entry.ts";
-import { Inbox } from "../lib/inbox.ts";
-import {
-  CLIENT_RECV_MAX,
-  budgetOf,
-  movedSlot,
-  recvRequest,
-  routeQuery,
-  send,
-} from "../lib/ipc.ts";
-import type { Call, Route } from "../lib/ipc.ts";
-import { hex } from "../lib/text.ts";
-import { appendAckStatus, encodeAppendV2 } from "../policyd/audit.ts";
-import { ServiceRegistry, serveTable } from "./registry.ts";
-import { routeSelf } from "./self-route.ts";
+import { MAX_FRAME, NONBLOCK } from '../../kernel-model/abi.ts';
+import type { ServiceId } from '../../kernel-model/abi.ts';
+import type { Program, Sys } from '../../kernel-model/sys.ts';
+import { unreachable } from '../../sim/assert.ts';
+import { NonceGen } from '../lib/correlation.ts';
+import { serviceProgram } from '../lib/entry.ts';
+import type { ServiceEnd } from '../lib/entry.ts';
+import { Inbox } from '../lib/inbox.ts';
+import { CLIENT_RECV_MAX, budgetOf, movedSlot, recvRequest, routeQuery, send } from '../lib/ipc.ts';
+import type { Call, Route } from '../lib/ipc.ts';
+import { hex } from '../lib/text.ts';
+import { appendAckStatus, encodeAppendV2 } from '../policyd/audit.ts';
+import { ServiceRegistry, serveTable } from './registry.ts';
+import { routeSelf } from './self-route.ts';
 import {
   decodeRequest,
   encodePong,
@@ -28,13 +21,13 @@ import {
   encodeSenderServiceId,
   encodeTableReply,
   looksLikeRegister,
-} from "./wire.ts";
+} from './wire.ts';
 
-const NAME = "samgrd";
-const ERROR_TYPE = "samgrd::os_lite::ServerError";
+const NAME = 'samgrd';
+const ERROR_TYPE = 'samgrd::os_lite::ServerError';
 /** Slots where the self-route fails, which are the ones init pins. */
 const FALLBACK: Route = { send: 4, recv: 3 };
-const PROBE_TEXT = "core service log probe: samgrd";
+const PROBE_TEXT = 'core service log probe: samgrd';
 const PROBE_NS = 250_000_000;
 const ACK_BUFFER = 64;
 const ACK_OK = 0;
@@ -51,28 +44,26 @@ export const SAMGRD_REFERENCE: SamgrdOptions = { receiveMax: CLIENT_RECV_MAX };
 /** samgrd as a task program. */
 export function samgrdProgram(options: SamgrdOptions): Program {
   return serviceProgram(NAME, function* (sys) {
-    yield sys.println("samgrd: ready");
-    yield sys.println("samgrd: mode os-lite");
+    yield sys.println('samgrd: ready');
+    yield sys.println('samgrd: mode os-lite');
     return yield* new Samgrd(sys, options, yield* findSlots(sys)).serve();
   });
 }
 
 function* findSlots(sys: Sys): Call<Route> {
   const routed = yield* routeSelf(sys, NAME);
-  const slots = typeof routed === "string" ? FALLBACK : routed;
-  if (typeof routed === "string") {
+  const slots = typeof routed === 'string' ? FALLBACK : routed;
+  if (typeof routed === 'string') {
     yield sys.println(`samgrd: route err ${routed}`);
-    yield sys.println("samgrd: route fallback");
+    yield sys.println('samgrd: route fallback');
   }
-  yield sys.println("samgrd: slots logging");
-  yield sys.println(
-    `samgrd: slots ${hex(slots.recv, 8)} ${hex(slots.send, 8)}`,
-  );
+  yield sys.println('samgrd: slots logging');
+  yield sys.println(`samgrd: slots ${hex(slots.recv, 8)} ${hex(slots.send, 8)}`);
   return slots;
 }
 
 /** Lines that are printed once per boot. */
-type Once = "rx" | "capmove seen" | "register seen";
+type Once = 'rx' | 'capmove seen' | 'register seen';
 
 /** The message being served, read before any further call reuses the message fields. */
 interface Incoming {
@@ -102,14 +93,9 @@ class Samgrd {
   *serve(): Call<ServiceEnd> {
     const sys = this.#sys;
     for (;;) {
-      const n = yield* recvRequest(
-        sys,
-        this.#slots.recv,
-        "forever",
-        this.#options.receiveMax,
-      );
+      const n = yield* recvRequest(sys, this.#slots.recv, 'forever', this.#options.receiveMax);
       if (n < 0) {
-        yield sys.println("samgrd: recv err");
+        yield sys.println('samgrd: recv err');
         return ERROR_TYPE;
       }
       const { payload, serviceId, senderPid, src } = sys.message;
@@ -124,44 +110,26 @@ class Samgrd {
   }
 
   *#handle(message: Incoming): Call<void> {
-    yield* this.#once("rx");
-    if (message.moved >= 0) yield* this.#once("capmove seen");
-    if (looksLikeRegister(message.frame)) yield* this.#once("register seen");
+    yield* this.#once('rx');
+    if (message.moved >= 0) yield* this.#once('capmove seen');
+    if (looksLikeRegister(message.frame)) yield* this.#once('register seen');
     const request = decodeRequest(message.frame, message.moved >= 0);
     switch (request.op) {
-      case "ping":
+      case 'ping':
         // As the reference: answered on the header's slot even without a moved capability, that is on slot 0 (Q8).
-        return yield* this.#replyOnCap(
-          message.source,
-          encodePong(request.nonce),
-        );
-      case "sender_pid":
-        return yield* this.#replyOnCap(
-          message.source,
-          encodeSenderPid(message.pid, request.nonce),
-        );
-      case "sender_service_id":
-        return yield* this.#replyOnCap(
-          message.source,
-          encodeSenderServiceId(message.sender, request.nonce),
-        );
-      case "log_probe":
-        return yield* this.#reply(
-          message,
-          encodeProbeReply(yield* this.#probe()),
-        );
-      case "register":
-      case "lookup":
-      case "resolve_status":
-        return yield* this.#reply(
-          message,
-          serveTable(this.#registry, request, message.sender),
-        );
-      case "reject":
-        return yield* this.#reply(
-          message,
-          encodeTableReply(request.opByte, request.status),
-        );
+        return yield* this.#replyOnCap(message.source, encodePong(request.nonce));
+      case 'sender_pid':
+        return yield* this.#replyOnCap(message.source, encodeSenderPid(message.pid, request.nonce));
+      case 'sender_service_id':
+        return yield* this.#replyOnCap(message.source, encodeSenderServiceId(message.sender, request.nonce));
+      case 'log_probe':
+        return yield* this.#reply(message, encodeProbeReply(yield* this.#probe()));
+      case 'register':
+      case 'lookup':
+      case 'resolve_status':
+        return yield* this.#reply(message, serveTable(this.#registry, request, message.sender));
+      case 'reject':
+        return yield* this.#reply(message, encodeTableReply(request.opByte, request.status));
       default:
         return unreachable(request);
     }
@@ -175,25 +143,24 @@ class Samgrd {
 
   /** On the moved capability where there is one, else blocking on the fixed slot (sheet 60, section 2.1). */
   *#reply(message: Incoming, frame: Uint8Array): Call<void> {
-    if (message.moved >= 0)
-      return yield* this.#replyOnCap(message.moved, frame);
-    if ((yield* send(this.#sys, this.#slots.send, frame, "forever")) < 0) {
-      yield this.#sys.println("samgrd: send fail");
+    if (message.moved >= 0) return yield* this.#replyOnCap(message.moved, frame);
+    if ((yield* send(this.#sys, this.#slots.send, frame, 'forever')) < 0) {
+      yield this.#sys.println('samgrd: send fail');
     }
   }
 
   /** Unlike other services, samgrd closes the slot whether or not the answer could be sent. */
   *#replyOnCap(slot: number, frame: Uint8Array): Call<void> {
-    yield* send(this.#sys, slot, frame, "now");
+    yield* send(this.#sys, slot, frame, 'now');
     yield this.#sys.capClose(slot);
   }
 
   /** LOG_PROBE: one record through the routed logd, its answer awaited for 250 ms (section 7.4). */
   *#probe(): Call<boolean> {
     const sys = this.#sys;
-    const logd = yield* routeQuery(sys, "logd");
+    const logd = yield* routeQuery(sys, 'logd');
     if (logd === null) return false;
-    const own = yield* routeQuery(sys, "@reply");
+    const own = yield* routeQuery(sys, '@reply');
     if (own === null) return false;
     const nonce = this.#probeNonces.next();
     const frame = encodeAppendV2(nonce, NAME, PROBE_TEXT);
@@ -206,14 +173,8 @@ class Samgrd {
     }
     // No other client shares this inbox: what else arrives is a late answer that nobody asks for.
     const inbox = new Inbox(own.recv, true);
-    const wanted = (reply: Uint8Array): boolean =>
-      appendAckStatus(reply, nonce) !== null;
-    const ack = yield* inbox.take(
-      sys,
-      wanted,
-      yield* budgetOf(sys, PROBE_NS),
-      ACK_BUFFER,
-    );
+    const wanted = (reply: Uint8Array): boolean => appendAckStatus(reply, nonce) !== null;
+    const ack = yield* inbox.take(sys, wanted, yield* budgetOf(sys, PROBE_NS), ACK_BUFFER);
     return ack !== null && appendAckStatus(ack, nonce) === ACK_OK;
   }
 }

@@ -2,22 +2,22 @@
  * samgrd's table (sheet 60, section 7.3): (registering service, name) to two slot numbers. One sender never sees another's
  * entries; nothing is removed, nothing is kept over a restart.
  */
-import type { ServiceId } from "../../kernel-model/abi.ts";
-import { unreachable } from "../../sim/assert.ts";
-import { SamgrStatus, encodeTableReply, tableOpByte } from "./wire.ts";
-import type { EntryName, EntrySlots, TableRequest } from "./wire.ts";
+import type { ServiceId } from '../../kernel-model/abi.ts';
+import { unreachable } from '../../sim/assert.ts';
+import { SamgrStatus, encodeTableReply, tableOpByte } from './wire.ts';
+import type { EntryName, EntrySlots, TableRequest } from './wire.ts';
 
 /** Names that RESOLVE_STATUS knows, whatever is registered. */
 const RESOLVABLE: readonly string[] = [
-  "keystored",
-  "policyd",
-  "samgrd",
-  "bundlemgrd",
-  "packagefsd",
-  "vfsd",
-  "execd",
-  "netstackd",
-  "dsoftbusd",
+  'keystored',
+  'policyd',
+  'samgrd',
+  'bundlemgrd',
+  'packagefsd',
+  'vfsd',
+  'execd',
+  'netstackd',
+  'dsoftbusd',
 ];
 
 export class ServiceRegistry {
@@ -41,29 +41,18 @@ export function isResolvable(name: EntryName): boolean {
 }
 
 /** Serves one table request of the attested `sender`; returns the answer. */
-export function serveTable(
-  registry: ServiceRegistry,
-  request: TableRequest,
-  sender: ServiceId,
-): Uint8Array {
+export function serveTable(registry: ServiceRegistry, request: TableRequest, sender: ServiceId): Uint8Array {
   const op = tableOpByte(request);
   switch (request.op) {
-    case "register":
+    case 'register':
       registry.register(sender, request.name, request.slots);
       return encodeTableReply(op, SamgrStatus.OK);
-    case "lookup": {
+    case 'lookup': {
       const slots = registry.lookup(sender, request.name);
-      return encodeTableReply(
-        op,
-        slots === null ? SamgrStatus.NOT_FOUND : SamgrStatus.OK,
-        slots,
-      );
+      return encodeTableReply(op, slots === null ? SamgrStatus.NOT_FOUND : SamgrStatus.OK, slots);
     }
-    case "resolve_status":
-      return encodeTableReply(
-        op,
-        isResolvable(request.name) ? SamgrStatus.OK : SamgrStatus.NOT_FOUND,
-      );
+    case 'resolve_status':
+      return encodeTableReply(op, isResolvable(request.name) ? SamgrStatus.OK : SamgrStatus.NOT_FOUND);
     default:
       return unreachable(request);
   }

@@ -2,7 +2,7 @@
  * samgrd's frames, version 1 (sheet 60, section 7.2): magic `SM`. Four ops are known by their first four bytes; the rest
  * goes to the table's ops, with their own checks. Decoding never throws.
  */
-import { unreachable } from "../../sim/assert.ts";
+import { unreachable } from '../../sim/assert.ts';
 
 const MAGIC_0 = 0x53;
 const MAGIC_1 = 0x4d;
@@ -44,9 +44,9 @@ const REGISTER_HEADER = 13;
 const NAME_HEADER = 5;
 
 /** Name bytes, one character per byte. */
-export type EntryName = string & { readonly __brand: "EntryName" };
+export type EntryName = string & { readonly __brand: 'EntryName' };
 /** A slot number as a client gave it; samgrd stores it and believes nothing. */
-export type SlotNumber = number & { readonly __brand: "SlotNumber" };
+export type SlotNumber = number & { readonly __brand: 'SlotNumber' };
 
 /** The two slots a registration stores, from the registering task's view. */
 export interface EntrySlots {
@@ -57,52 +57,47 @@ export interface EntrySlots {
 /** Ops that change or read the table. */
 export type TableRequest =
   | {
-      readonly op: "register";
+      readonly op: 'register';
       readonly name: EntryName;
       readonly slots: EntrySlots;
     }
-  | { readonly op: "lookup"; readonly name: EntryName }
-  | { readonly op: "resolve_status"; readonly name: EntryName };
+  | { readonly op: 'lookup'; readonly name: EntryName }
+  | { readonly op: 'resolve_status'; readonly name: EntryName };
 
 /** Ops about the message itself. `nonce` null: the form without one. */
 export type SenderRequest =
-  | { readonly op: "ping"; readonly nonce: bigint | null }
-  | { readonly op: "sender_pid"; readonly nonce: bigint | null }
-  | { readonly op: "sender_service_id"; readonly nonce: bigint | null };
+  | { readonly op: 'ping'; readonly nonce: bigint | null }
+  | { readonly op: 'sender_pid'; readonly nonce: bigint | null }
+  | { readonly op: 'sender_service_id'; readonly nonce: bigint | null };
 
-export type SamgrRequest =
-  TableRequest | SenderRequest | { readonly op: "log_probe" };
+export type SamgrRequest = TableRequest | SenderRequest | { readonly op: 'log_probe' };
 
 /** A refused frame: the op byte its answer carries (without bit 7) and the status. */
 export interface Rejected {
-  readonly op: "reject";
+  readonly op: 'reject';
   readonly opByte: number;
-  readonly status:
-    typeof SamgrStatus.MALFORMED | typeof SamgrStatus.UNSUPPORTED;
+  readonly status: typeof SamgrStatus.MALFORMED | typeof SamgrStatus.UNSUPPORTED;
 }
 
 /** Decodes a frame; `moved` says whether a capability came with it. */
-export function decodeRequest(
-  frame: Uint8Array,
-  moved: boolean,
-): SamgrRequest | Rejected {
+export function decodeRequest(frame: Uint8Array, moved: boolean): SamgrRequest | Rejected {
   if (hasHead(frame)) {
     switch (frame[3]) {
       case SamgrOp.LOG_PROBE:
-        return { op: "log_probe" };
+        return { op: 'log_probe' };
       case SamgrOp.PING_CAP_MOVE:
-        return { op: "ping", nonce: nonceIf(frame, PING_NONCE_LENGTH, 4) };
+        return { op: 'ping', nonce: nonceIf(frame, PING_NONCE_LENGTH, 4) };
       case SamgrOp.SENDER_PID:
         if (moved)
           return {
-            op: "sender_pid",
+            op: 'sender_pid',
             nonce: nonceIf(frame, PID_NONCE_LENGTH, 8),
           };
         break;
       case SamgrOp.SENDER_SERVICE_ID:
         if (moved)
           return {
-            op: "sender_service_id",
+            op: 'sender_service_id',
             nonce: nonceIf(frame, ID_NONCE_LENGTH, 4),
           };
         break;
@@ -119,36 +114,29 @@ export function looksLikeRegister(frame: Uint8Array): boolean {
 }
 
 function decodeTable(frame: Uint8Array): SamgrRequest | Rejected {
-  if (
-    frame.length < NAME_HEADER ||
-    frame[0] !== MAGIC_0 ||
-    frame[1] !== MAGIC_1
-  )
-    return malformed(SamgrOp.LOOKUP);
+  if (frame.length < NAME_HEADER || frame[0] !== MAGIC_0 || frame[1] !== MAGIC_1) return malformed(SamgrOp.LOOKUP);
   const op = frame[3] ?? 0;
-  if (frame[2] !== VERSION)
-    return { op: "reject", opByte: op, status: SamgrStatus.UNSUPPORTED };
+  if (frame[2] !== VERSION) return { op: 'reject', opByte: op, status: SamgrStatus.UNSUPPORTED };
   const n = frame[4] ?? 0;
   switch (op) {
     case SamgrOp.REGISTER: {
       if (n === 0 || frame.length !== REGISTER_HEADER + n) return malformed(op);
       const slots = { send: slotAt(frame, 5), recv: slotAt(frame, 9) };
-      return { op: "register", name: nameFrom(frame, REGISTER_HEADER), slots };
+      return { op: 'register', name: nameFrom(frame, REGISTER_HEADER), slots };
     }
     case SamgrOp.LOOKUP:
       if (n === 0 || frame.length !== NAME_HEADER + n) return malformed(op);
-      return { op: "lookup", name: nameFrom(frame, NAME_HEADER) };
+      return { op: 'lookup', name: nameFrom(frame, NAME_HEADER) };
     case SamgrOp.RESOLVE_STATUS:
-      if (n === 0 || n > RESOLVE_NAME_MAX || frame.length !== NAME_HEADER + n)
-        return malformed(op);
-      return { op: "resolve_status", name: nameFrom(frame, NAME_HEADER) };
+      if (n === 0 || n > RESOLVE_NAME_MAX || frame.length !== NAME_HEADER + n) return malformed(op);
+      return { op: 'resolve_status', name: nameFrom(frame, NAME_HEADER) };
     default:
-      return { op: "reject", opByte: op, status: SamgrStatus.UNSUPPORTED };
+      return { op: 'reject', opByte: op, status: SamgrStatus.UNSUPPORTED };
   }
 }
 
 function malformed(opByte: number): Rejected {
-  return { op: "reject", opByte, status: SamgrStatus.MALFORMED };
+  return { op: 'reject', opByte, status: SamgrStatus.MALFORMED };
 }
 
 /** A text as name bytes. */
@@ -159,35 +147,21 @@ export function entryName(text: string): EntryName {
 /** Encodes a request (clients and tests). */
 export function encodeRequest(request: SamgrRequest): Uint8Array {
   switch (request.op) {
-    case "register": {
+    case 'register': {
       const { send, recv } = request.slots;
-      return head(SamgrOp.REGISTER, [
-        request.name.length,
-        ...le(send, 4),
-        ...le(recv, 4),
-        ...codes(request.name),
-      ]);
+      return head(SamgrOp.REGISTER, [request.name.length, ...le(send, 4), ...le(recv, 4), ...codes(request.name)]);
     }
-    case "lookup":
-      return head(SamgrOp.LOOKUP, [
-        request.name.length,
-        ...codes(request.name),
-      ]);
-    case "resolve_status":
-      return head(SamgrOp.RESOLVE_STATUS, [
-        request.name.length,
-        ...codes(request.name),
-      ]);
-    case "ping":
+    case 'lookup':
+      return head(SamgrOp.LOOKUP, [request.name.length, ...codes(request.name)]);
+    case 'resolve_status':
+      return head(SamgrOp.RESOLVE_STATUS, [request.name.length, ...codes(request.name)]);
+    case 'ping':
       return head(SamgrOp.PING_CAP_MOVE, nonceBytes(request.nonce));
-    case "sender_pid":
-      return head(
-        SamgrOp.SENDER_PID,
-        request.nonce === null ? [] : [0, 0, 0, 0, ...le(request.nonce, 8)],
-      );
-    case "sender_service_id":
+    case 'sender_pid':
+      return head(SamgrOp.SENDER_PID, request.nonce === null ? [] : [0, 0, 0, 0, ...le(request.nonce, 8)]);
+    case 'sender_service_id':
       return head(SamgrOp.SENDER_SERVICE_ID, nonceBytes(request.nonce));
-    case "log_probe":
+    case 'log_probe':
       return head(SamgrOp.LOG_PROBE, []);
     default:
       return unreachable(request);
@@ -195,26 +169,18 @@ export function encodeRequest(request: SamgrRequest): Uint8Array {
 }
 
 /** The 13-byte answer of the table's ops and of refusals; slots are 0 but in a LOOKUP that found. */
-export function encodeTableReply(
-  opByte: number,
-  status: SamgrStatus,
-  slots: EntrySlots | null = null,
-): Uint8Array {
-  return head(opByte | REPLY_BIT, [
-    status,
-    ...le(slots?.send ?? 0, 4),
-    ...le(slots?.recv ?? 0, 4),
-  ]);
+export function encodeTableReply(opByte: number, status: SamgrStatus, slots: EntrySlots | null = null): Uint8Array {
+  return head(opByte | REPLY_BIT, [status, ...le(slots?.send ?? 0, 4), ...le(slots?.recv ?? 0, 4)]);
 }
 
 /** Op byte of a table request. */
 export function tableOpByte(request: TableRequest): number {
   switch (request.op) {
-    case "register":
+    case 'register':
       return SamgrOp.REGISTER;
-    case "lookup":
+    case 'lookup':
       return SamgrOp.LOOKUP;
-    case "resolve_status":
+    case 'resolve_status':
       return SamgrOp.RESOLVE_STATUS;
     default:
       return unreachable(request);
@@ -228,39 +194,21 @@ export function encodePong(nonce: bigint | null): Uint8Array {
 
 /** Answer to SENDER_PID: the pid that the kernel wrote. */
 export function encodeSenderPid(pid: number, nonce: bigint | null): Uint8Array {
-  return head(SamgrOp.SENDER_PID | REPLY_BIT, [
-    SamgrStatus.OK,
-    ...le(pid, 4),
-    ...nonceBytes(nonce),
-  ]);
+  return head(SamgrOp.SENDER_PID | REPLY_BIT, [SamgrStatus.OK, ...le(pid, 4), ...nonceBytes(nonce)]);
 }
 
 /** Answer to SENDER_SERVICE_ID: the id that the kernel attests. */
-export function encodeSenderServiceId(
-  id: bigint,
-  nonce: bigint | null,
-): Uint8Array {
-  return head(SamgrOp.SENDER_SERVICE_ID | REPLY_BIT, [
-    SamgrStatus.OK,
-    ...le(id, 8),
-    ...nonceBytes(nonce),
-  ]);
+export function encodeSenderServiceId(id: bigint, nonce: bigint | null): Uint8Array {
+  return head(SamgrOp.SENDER_SERVICE_ID | REPLY_BIT, [SamgrStatus.OK, ...le(id, 8), ...nonceBytes(nonce)]);
 }
 
 /** Answer to LOG_PROBE, 5 bytes. */
 export function encodeProbeReply(logged: boolean): Uint8Array {
-  return head(SamgrOp.LOG_PROBE | REPLY_BIT, [
-    logged ? SamgrStatus.OK : PROBE_FAILED,
-  ]);
+  return head(SamgrOp.LOG_PROBE | REPLY_BIT, [logged ? SamgrStatus.OK : PROBE_FAILED]);
 }
 
 function hasHead(frame: Uint8Array): boolean {
-  return (
-    frame.length >= 4 &&
-    frame[0] === MAGIC_0 &&
-    frame[1] === MAGIC_1 &&
-    frame[2] === VERSION
-  );
+  return frame.length >= 4 && frame[0] === MAGIC_0 && frame[1] === MAGIC_1 && frame[2] === VERSION;
 }
 
 function nonceIf(frame: Uint8Array, length: number, at: number): bigint | null {
@@ -280,7 +228,7 @@ function nameFrom(frame: Uint8Array, at: number): EntryName {
 }
 
 function latin1(bytes: Uint8Array): EntryName {
-  let text = "";
+  let text = '';
   for (const byte of bytes) text += String.fromCharCode(byte);
   return text as EntryName;
 }
@@ -298,7 +246,5 @@ function nonceBytes(nonce: bigint | null): number[] {
 }
 
 function le(value: number | bigint, bytes: number): number[] {
-  return Array.from({ length: bytes }, (_, i) =>
-    Number((BigInt(value) >> BigInt(8 * i)) & 0xffn),
-  );
+  return Array.from({ length: bytes }, (_, i) => Number((BigInt(value) >> BigInt(8 * i)) & 0xffn));
 }
