@@ -1,0 +1,98 @@
+import { readFileSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import { serviceIdOf } from './abi.ts';
+import { bootSequence } from './boot.ts';
+import type { BootParts } from './boot.ts';
+import { firmwareBanner } from './firmware-banner.ts';
+import { REFERENCE, testMachine } from './test-machine.ts';
+import type { TestMachine, TestSetup } from './test-machine.ts';
+
+const LOG = new URL('../markers/fixtures/uart-default.log', import.meta.url);
+const reference = readFileSync(LOG, 'latin1');
+const byteOffset = reference.indexOf('[INFO boot] boot: ok');
+
+function boot(setup: TestSetup & { parts?: BootParts } = {}): TestMachine {
+  const machine = testMachine({
+    programs: {
+      'init-lite': function* (sys) {
+        yield sys.print('UB!init-lite entry\n');
+        for (;;) yield sys.getpid();
+      },
+    },
+    ...setup,
+    boot: bootSequence(setup.parts),
+  });
+  machine.kernel.run({ untilNs: Infinity, maxSteps: 2000 });
+  return machine;
+}
+
+describe('boot', () => {
+  it('prints rows 1 to 57 of the reference log, byte for byte', () => {
+    const text = boot().text();
+    const expected = reference.slice(byteOffset, byteOffset + text.length);
+    expect(text.split('\n')).toEqual(expected.split('\n'));
+    expect(text.endsWith('UB!init-lite entry\r\n')).toBe(true);
+    expect(text.split('\n')).toHaveLength(314 + 1 + 1);
+  });
+
+  it('prints the same with every quirk of the reference', () => {
+    const text = boot({ options: { ...REFERENCE, loneReceiverEinval: false } }).text();
+    expect(text).toBe(reference.slice(byteOffset, byteOffset + text.length));
+  });
+
+  it('leaves the state of sheet 10, section 1.5', () => {
+    const { kernel, memory } = boot();
+    const { router, tasks } = kernel;
+    expect(router.endpoints).toHaveLength(15);
+    expect(router.endpoints.map((endpoint) => endpoint.count)).toEqual([0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 0, 0, 0, 0]);
+    expect(router.endpoints.filter((endpoint) => !endpoint.alive).map((endpoint) => endpoint.id)).toEqual([13, 14]);
+    expect(memory.arena.cursor).toBe(0x8100_1000);
+    expect(tasks).toHaveLength(18);
+    expect(tasks.slice(0, 17).every((task) => task.state !== 'ready')).toBe(true);
+    expect(tasks[0]?.blockKind).toBe('wait');
+    expect(tasks.slice(14).map((task) => task.addressSpace)).toEqual([3, 4, 5, 6]);
+    expect(kernel.scheduler.linesLeft).toBe(32 - 6);
+    const init = tasks[17]!;
+    expect(init.serviceId).toBe(serviceIdOf('init-lite'));
+    expect([...init.caps.entries()]).toEqual([
+      [0, { kind: 'endpoint', endpoint: 0, rights: 3 }],
+      [1, { kind: 'factory', rights: 8 }],
+    ]);
+    expect([...tasks[0]!.caps.entries()].map(([slot, cap]) => [slot, cap.kind])).toEqual([
+      [0, 'endpoint'],
+      [1, 'vmo'],
+      [2, 'factory'],
+      [3, 'vmo'],
+      [4, 'vmo'],
+    ]);
+  });
+
+  it('stops exactly between two lines', () => {
+    const machine = testMachine({ boot: bootSequence() });
+    machine.kernel.run({ untilNs: Infinity, maxSteps: 3 });
+    expect(machine.text()).toBe(
+      '[INFO boot] boot: ok\r\n[INFO boot] traps: ok\r\n[INFO boot] boot: returning to wrapper\r\n',
+    );
+  });
+
+  it('continues into an empty idle loop when init does not load', () => {
+    const cases: readonly (readonly [Uint8Array, string])[] = [
+      [new Uint8Array(10), 'elf too short'],
+      [new Uint8Array(100), 'bad elf magic'],
+    ];
+    for (const [initElf, error] of cases) {
+      const machine = boot({ image: { initElf } });
+      expect(machine.text()).toContain(`[INFO selftest] KSELFTEST: init load failed: ${error}\r\n`);
+      expect(machine.lines().at(-1)).toBe('[INFO kmain] KMAIN: skip S-mode task pid=16 (SPP=1)');
+      expect(machine.kernel.run({ untilNs: Infinity, maxSteps: 10 })).toBe('dead');
+    }
+  });
+
+  it('has the firmware banner of the reference log as data', () => {
+    expect(firmwareBanner(1)).toBe(reference.slice(0, byteOffset));
+    expect(firmwareBanner(2)).toContain(
+      'Firmware Heap Size        : 37 KB (total), 2 KB (reserved), 11 KB (used), 23 KB (free)\r\n',
+    );
+    expect(firmwareBanner(2)).toContain('Domain0 HARTs             : 0*,1*\r\n');
+  });
+});
