@@ -6,6 +6,7 @@ import type { ServiceId } from '../../kernel-model/abi.ts';
 import type { Task } from '../../kernel-model/task.ts';
 import { addTask, bareKernel, endpointCap, grant, newEndpoint, runUntil } from '../../kernel-model/testing.ts';
 import type { Bare } from '../../kernel-model/testing.ts';
+import type { TraceEvent } from '../../sim/trace.ts';
 import { ack, client, grantClient, logdStandIn } from './fixtures/peers.ts';
 import type { Answers, Appended, Got, Question } from './fixtures/peers.ts';
 import { policydProgram } from './main.ts';
@@ -444,8 +445,7 @@ describe('decisions and their records', () => {
     const questions = [1, 2, 3].map((nonce) => route(nonce, 'samgrd', 'logd'));
     collect(bench, 'init-lite', 'route', ...questions);
     expect(bench.records).toEqual([]);
-    const notes = events.filter((event) => event.kind === 'note');
-    expect(notes.map((note) => (note.kind === 'note' ? [note.name, note.value] : []))).toEqual([
+    expect(notesOf(events)).toEqual([
       ['policyd.audit.unlisted', 1],
       ['policyd.audit.unlisted', 2],
       ['policyd.audit.unlisted', 3],
@@ -532,8 +532,8 @@ describe('transport to logd (sheet 30, section 6.3)', () => {
     const events = bench.bare.record();
     collect(bench, 'samgrd', 'service', denied);
     expect(bench.emits).toBe('o');
-    const notes = events.filter((event) => event.kind === 'note' && event.name === 'policyd.inbox.drops');
-    expect(notes.map((note) => (note.kind === 'note' ? note.value : 0))).toEqual(drops === 0 ? [] : [drops]);
+    const lost = notesOf(events).filter(([name]) => name === 'policyd.inbox.drops');
+    expect(lost).toEqual(drops === 0 ? [] : [['policyd.inbox.drops', drops]]);
   });
 
   it('fails at once without a way to logd, and serves on', () => {
@@ -586,6 +586,10 @@ function collect(bench: Bench, name: string, channel: ChannelName, ...questions:
   const got = bench.ask(name, channel, ...questions);
   bench.run();
   return got;
+}
+
+function notesOf(events: readonly TraceEvent[]): (readonly [string, string | number])[] {
+  return events.flatMap((event) => (event.kind === 'note' ? [[event.name, event.value] as const] : []));
 }
 
 function heldSlots(task: Task): number[] {

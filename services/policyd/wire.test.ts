@@ -404,7 +404,7 @@ const requests: fc.Arbitrary<PolicyRequest> = fc.oneof(
     capability: capabilities,
   }),
   fc.constant({ op: 'log_probe', version: 1 }),
-) as fc.Arbitrary<PolicyRequest>;
+);
 
 /** What the answer to any frame must look like, told from the frame's first bytes alone. */
 function expectAnswerShape(bytes: Uint8Array, decoded: Decoded): void {
