@@ -19,7 +19,7 @@ import {
   VMO_ARENA_BASE,
   VMO_ARENA_END,
 } from './layout.ts';
-import { entryAddress, findLeaf, mapPage, Pte, writeEntry } from './page-tables.ts';
+import { entryAddress, findLeaf, mapIdentity, mapPage, Pte, writeEntry } from './page-tables.ts';
 import type { MapError, TablePages } from './page-tables.ts';
 
 /** What an access needs from a leaf. */
@@ -218,13 +218,10 @@ export class AddressSpaces {
       this.#steps.push(null);
     };
     const range = (start: number, end: number, flags: number): boolean => {
-      for (let at = start; at < end; at += PAGE_SIZE) {
-        const error = mapPage(this.#memory, this.#pages, root, at, at, flags | Pte.V | Pte.G, created);
-        assert(error === null || error === 'no-memory', `kernel mapping at ${hex(at)}: ${error ?? ''}`);
-        if (error !== null) return false;
-        this.#kernelPages++;
-      }
-      return true;
+      const error = mapIdentity(this.#memory, this.#pages, root, start, end, flags | Pte.V | Pte.G, created);
+      assert(error === null || error === 'no-memory', `kernel mapping of ${hex(start)}: ${error ?? ''}`);
+      this.#kernelPages += (end - start) / PAGE_SIZE;
+      return error === null;
     };
     const say = (text: string): void => {
       this.#steps.push(text);

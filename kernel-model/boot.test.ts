@@ -4,8 +4,8 @@ import { serviceIdOf } from './abi.ts';
 import { bootSequence } from './boot.ts';
 import type { BootParts } from './boot.ts';
 import { firmwareBanner } from './firmware-banner.ts';
-import { REFERENCE, testMachine } from './test-machine.ts';
-import type { TestMachine, TestSetup } from './test-machine.ts';
+import { REFERENCE, testMachine } from './test-kit.ts';
+import type { TestMachine, TestSetup } from './test-kit.ts';
 
 const LOG = new URL('../markers/fixtures/uart-default.log', import.meta.url);
 const reference = readFileSync(LOG, 'latin1');

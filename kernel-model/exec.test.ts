@@ -5,8 +5,8 @@ import { Access } from './address-space.ts';
 import { INFO_VA, META_VA } from './layout.ts';
 import type { Program } from './sys.ts';
 import { writeElf } from './synthetic-elf.ts';
-import { runToEnd, startRoot, testMachine } from './test-machine.ts';
-import type { TestMachine, TestSetup } from './test-machine.ts';
+import { runToEnd, startRoot, testMachine } from './test-kit.ts';
+import type { TestMachine, TestSetup } from './test-kit.ts';
 
 const idle: Program = function* (sys) {
   yield sys.getpid();
@@ -58,7 +58,7 @@ describe('EXEC', () => {
   it('v2 prints KMAP, tables, EXEC-META, CAPNEW, SPAWN-FRAME and ENQ in this order', () => {
     const seen: (bigint | number)[] = [];
     const body: Program = function* (sys) {
-      seen.push((yield sys.getpid()) as number);
+      seen.push(yield sys.getpid());
       const info = sys.bytes(INFO_VA, 32);
       const view = new DataView(info.buffer, info.byteOffset, 32);
       seen.push(view.getUint32(0, true), view.getBigUint64(8, true), view.getUint32(16, true));

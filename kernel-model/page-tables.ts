@@ -141,6 +141,37 @@ export function mapPage(
   return null;
 }
 
+/** Bytes that one table of leaves covers. */
+export const LEAF_TABLE_SPAN = 512 * PAGE_SIZE;
+
+/**
+ * Maps [start, end) identically, as {@link mapPage} page by page would: one walk per table of leaves, then its entries.
+ * For the kernel's own ranges, which nothing overlaps.
+ */
+export function mapIdentity(
+  memory: GuestMemory,
+  pages: TablePages,
+  root: number,
+  start: number,
+  end: number,
+  flags: number,
+  created: TableCreated,
+): MapError | null {
+  for (let at = start; at < end;) {
+    const error = mapPage(memory, pages, root, at, at, flags, created);
+    if (error !== null) return error;
+    const leaf = findLeaf(memory, root, at);
+    const stop = Math.min(end, at - (at % LEAF_TABLE_SPAN) + LEAF_TABLE_SPAN);
+    for (let page = at + PAGE_SIZE; page < stop; page += PAGE_SIZE) {
+      const entry = leaf + ((page - at) / PAGE_SIZE) * 8;
+      if (memory.readU32(entry) & Pte.V) return 'overlap';
+      writeEntry(memory, entry, page, leafFlags(page, flags));
+    }
+    at = stop;
+  }
+  return null;
+}
+
 /** Physical address of the leaf entry of `va`, -1 when nothing is mapped there. */
 export function findLeaf(memory: GuestMemory, root: number, va: number): number {
   if (!isCanonical(va)) return -1;
