@@ -1,3 +1,4 @@
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { Errno, Rights } from '../../kernel-model/abi.ts';
 import type { Sys } from '../../kernel-model/sys.ts';
@@ -353,6 +354,46 @@ describe('losses (quirks.md, silent-sink)', () => {
     );
     expect(results).toEqual([false, true, false]);
     expect(late.notes).toEqual(['log-sink.ack-not-seen=1']);
+  });
+});
+
+describe('accounting', () => {
+  it('OBS-15, COR-7: every line is accepted, lost for a named cause, or still awaited', () => {
+    const fate = fc.constantFrom('clone', 'full', 'dead', 'ok', 'limited', 'silent');
+    fc.assert(
+      fc.property(fc.array(fate, { maxLength: 30 }), (fates) => {
+        const inboxAcks: Uint8Array[] = [];
+        let degraded = false;
+        const lose: () => Answer[] = () => (degraded ? [] : ((degraded = true), [0]));
+        const answers: Answer[] = [];
+        let silent = 0;
+        for (const f of fates) {
+          answers.push(0);
+          if (f === 'clone') {
+            answers.push(-Errno.ENOSPC, ...lose());
+            continue;
+          }
+          const sent = f === 'full' ? WOULD_BLOCK : f === 'dead' ? -Errno.ESRCH : 15;
+          const read = inboxAcks.splice(0, 4);
+          answers.push(20, sent, ...read.map((ack) => delivers(ack)), ...(read.length < 4 ? [WOULD_BLOCK] : []));
+          if (read.some((ack) => ack === LIMITED)) answers.push(...lose());
+          if (sent < 0) answers.push(0, ...lose());
+          else answers.push(0);
+          if (f === 'ok') inboxAcks.push(ACK);
+          if (f === 'limited') inboxAcks.push(LIMITED);
+          if (f === 'silent') silent += 1;
+        }
+        let accepted = 0;
+        const run = configured(function* (log) {
+          for (let i = 0; i < fates.length; i++) yield* log.info('a', 'text');
+          accepted = log.accepted;
+        }, answers);
+        const lost = run.notes.length;
+        expect(accepted + lost + inboxAcks.length + silent).toBe(fates.length);
+        expect(run.calls.filter((call) => call.endsWith('degraded\n'))).toHaveLength(lost > 0 ? 1 : 0);
+      }),
+      { seed: 20240, numRuns: 300 },
+    );
   });
 });
 
