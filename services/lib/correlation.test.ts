@@ -171,6 +171,16 @@ describe('matched receives (sheet 10, section 9.5)', () => {
     expect([buffer.take(2n), buffer.take(3n)]).toEqual([policyd(2), policyd(3)]);
   });
 
+  it('COR-3: a budget loop counts what carries no nonce, too', () => {
+    const buffer = new ReplyBuffer(2, 16);
+    const run = script(
+      (sys) => recvMatch(sys, 9, buffer, nonceOf, 1n, { deadline: 50, round: 1 }, 64),
+      [polled(0, 1), delivers(one(1)), 0, polled(0, 2), delivers(policyd(1))],
+    );
+    expect(run.result).toEqual(policyd(1));
+    expect(buffer.drops).toBe(1);
+  });
+
   it('COR-1, COR-7: under the kernel, replies out of order find their requests', () => {
     const { kernel } = bareKernel();
     const inbox = newEndpoint(kernel);
