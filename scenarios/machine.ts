@@ -2,9 +2,11 @@
  * One powered-on machine: board, devices, kernel and the programs of its image, built from a scenario's boot (design,
  * "The house"). Nothing here touches files or clocks of the host; the disk and the UART's reader are handed in.
  */
-import { bootKernel } from '../kernel-model/boot.ts';
+import { bootSequence } from '../kernel-model/boot.ts';
+import { firmwareBanner } from '../kernel-model/firmware-banner.ts';
 import { Kernel } from '../kernel-model/kernel.ts';
 import { kernelMemory } from '../kernel-model/kernel-memory.ts';
+import { aclintPort } from '../kernel-model/smp.ts';
 import { VIRT_BOARD, buildBoard } from '../sim/board.ts';
 import type { Board, VirtioFactory, VirtioKind } from '../sim/board.ts';
 import type { BlockImage } from '../sim/block-image.ts';
@@ -61,8 +63,10 @@ export function buildMachine(parts: MachineParts): Machine {
     uart: { transmit: (byte) => board.uart.write(0, 1, byte) },
     image: kernelImageOf(scenario, boot),
     memory: kernelMemory({ bus: board.bus }),
-    boot: bootKernel,
+    boot: bootSequence({ ipi: aclintPort(board.mswi, board.harts) }),
   });
+  // The firmware prints before the kernel's first instruction; its time is part of the power-on (sheet 05, section 3.2).
+  if (scenario.firmwareBanner) board.uart.transmit(firmwareBanner(scenario.machine.harts));
   const stop = (): void => {
     stopped = true;
     kernel.requestStop();

@@ -3,7 +3,7 @@
  * owner drives it in slices, so that it can stay responsive; slicing changes nothing in the run.
  */
 import type { Kernel, RunEnd } from '../kernel-model/kernel.ts';
-import { stallReport } from '../kernel-model/stall.ts';
+import { renderStall, stallReport } from '../kernel-model/stall.ts';
 import type { LadderSource } from '../markers/loader.ts';
 import { loadLadder } from '../markers/loader.ts';
 import type { Result } from '../markers/ladder.ts';
@@ -166,7 +166,7 @@ export class ScenarioRun {
       verdict,
       virtualNs: machine.board.clock.now,
       lines: this.#lines,
-      stall: passed ? [] : stallReport(machine.kernel),
+      stall: passed ? [] : renderStall(stallReport(machine.kernel)).trimEnd().split('\n'),
     });
     this.#machine = null;
   }

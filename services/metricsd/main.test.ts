@@ -163,7 +163,10 @@ describe('start-up (sheet 40, 12.1)', () => {
   it('OBS-16: never says ready while logd is mute, but serves', () => {
     const bench = new Bench();
     bench.logAck = never;
-    bench.request(counter(4), { after: 2500 * MS }).request(ping(5), { after: 3000 * MS }).boot();
+    bench
+      .request(counter(4), { after: 2500 * MS })
+      .request(ping(5), { after: 3000 * MS })
+      .boot();
     expect(bench.uart).not.toContain('metricsd: ready');
     expect(bench.replies.at(-1)?.frame).toEqual([0x4d, 0x54, 1, 0x86, 0, 5, 0, 0, 0]);
   });
@@ -576,6 +579,28 @@ describe('retention, unacknowledged (quirk wal-unacknowledged)', () => {
     expect(bench.caps.has(20)).toBe(true);
   });
 
+  it('section 14.6: writes fit a frame of 8,192 bytes or fail at once, plainly and as proof', () => {
+    const bench = new Bench();
+    bench.storeAck = never;
+    bench.refuse = (_, frame) => (frame.length > 8192 ? -Errno.EINVAL : 0);
+    const big = encodeRequest({
+      op: OP_SPAN_END,
+      nonce: nonce(2),
+      spanId: ID,
+      endNs: spanTime(20n),
+      status: 0,
+      attrs: attrs(enc.encode('\n'.repeat(192)))!,
+    });
+    for (let i = 0; i < 20; i++) bench.request(start(1), { after: i * MS }).request(big, { after: i * MS });
+    bench.boot({}, REFERENCE);
+    const lengths = (version: number): number[] =>
+      bench.storeFrames.filter((f) => f.version === version && f.key === SEG0).map((f) => f.length);
+    // The 17th value fills a plain frame to the last byte, which leaves no room for the proof's nonce.
+    expect(10 + SEG0.length + lengths(1).at(-1)!).toBe(8192);
+    expect([lengths(1).length, lengths(2).length]).toEqual([17, 16]);
+    expect(bench.replies).toHaveLength(40);
+  });
+
   it('keeps nothing that it does not know on the inbox (quirk inbox-discards)', () => {
     const bench = new Bench();
     bench.push(5, encodeStatusReply(OP_PUT, STATUS_OK, statefsNonce(99n)));
@@ -600,11 +625,11 @@ describe('under faults', () => {
       fc.property(traffic, acks, acks, refusals, (requests, logAcks, storeAcks, full) => {
         const bench = new Bench();
         const at = <T>(list: readonly T[], nth: number): T => list[(nth - 1) % list.length]!;
-        let stored = false;
+        const statuses: (number | undefined)[] = [];
         bench.logAck = (_, nth) => at(logAcks, nth);
         bench.storeAck = (_, nth) => {
           const answer = at(storeAcks, nth);
-          if (answer?.status === 0) stored = true;
+          statuses.push(answer?.status);
           return answer;
         };
         let sends = 0;
@@ -621,7 +646,7 @@ describe('under faults', () => {
         expect(bench.exit).toBeNull();
         expect(bench.replies.map((r) => r.frame[5])).toEqual(requests.map((_, i) => i));
         expect([...bench.caps].sort((a, b) => a - b)).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
-        if (!stored) expect(bench.uart.join()).not.toContain('retention');
+        if (!statuses.includes(STATUS_OK)) expect(bench.uart.join()).not.toContain('retention');
         const acked = logAcks.some((a) => a?.status === 0);
         if (!acked) expect(bench.uart).not.toContain('metricsd: ready');
         const busyNs = bench.replies.map((r, i) => r.at - Math.max(bench.arrivals[i]!, bench.replies[i - 1]?.at ?? 0));

@@ -53,7 +53,10 @@ class Policyd {
   constructor(sys: Sys, options: PolicydOptions) {
     this.#sys = sys;
     this.#options = options;
-    this.#rules = { policy: options.policy, capCheckAsSender: options.capCheckAsSender };
+    this.#rules = {
+      policy: options.policy,
+      capCheckAsSender: options.capCheckAsSender,
+    };
     this.#journal = new Journal(sys, options);
   }
 
@@ -107,7 +110,10 @@ class Policyd {
     const sys = this.#sys;
     const moved = movedSlot(sys);
     const sender = sys.message.serviceId;
-    const caller: Caller = { sender, privileged: channel.control || isPrivilegedSender(sender) };
+    const caller: Caller = {
+      sender,
+      privileged: channel.control || isPrivilegedSender(sender),
+    };
     const answer = encodeReply(yield* this.#answer(sys.message.payload, caller));
     if (moved >= 0) yield* replyAndClose(sys, moved, answer);
     else yield* send(sys, channel.reply, answer, 'now');
@@ -117,7 +123,11 @@ class Policyd {
     const { sender } = caller;
     const decoded = decodeRequest(frame);
     if (!decoded.ok) {
-      yield* this.#journal.audit({ request: null, reply: decoded.reply, sender });
+      yield* this.#journal.audit({
+        request: null,
+        reply: decoded.reply,
+        sender,
+      });
       return decoded.reply;
     }
     const { request } = decoded;

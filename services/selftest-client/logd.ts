@@ -1,5 +1,5 @@
 /** Steps on logd: S28 to S31, S40, S47, S48 (sheet 80, sections 6.8, 6.14, 6.18). */
-import { budgetOf, sendWithin, yields } from '../lib/ipc.ts';
+import { budgetOf, routeQuery, sendWithin, yields } from '../lib/ipc.ts';
 import type { Call } from '../lib/ipc.ts';
 import { ascii, hex16 } from '../lib/text.ts';
 import { LogLevel, AppendStatus, decodeQueryPageV2, nextSince } from '../logd/wire.ts';
@@ -173,6 +173,68 @@ export function* logQuery(state: SelftestState): Call<boolean> {
   const found = yield* queryLog(state, 0n, 'logd hello');
   if (!found) yield* state.say('SELFTEST: logd query probe FAIL');
   yield* state.verdict('log query', appended && found);
+  return true;
+}
+
+const GATE_NS = 5_000 * MS;
+const GATE_YIELDS = 32;
+
+/** S15: waits, at most 5 s, until dsoftbusd has logged that it is ready; without a route to logd the gate is open. */
+export function* readinessGate(state: SelftestState): Call<boolean> {
+  const { sys } = state;
+  if ((yield* routeQuery(sys, 'logd')) === null) return true;
+  const deadline = (yield sys.nsec()) + GATE_NS;
+  while (!(yield* queryLog(state, 0n, 'dsoftbusd: ready'))) {
+    if ((yield sys.nsec()) >= deadline) break;
+    yield* yields(sys, GATE_YIELDS);
+  }
+  return true;
+}
+
+const PROBE_NS = 200 * MS;
+
+/** Log probes of S49: who is asked, how, and what has to follow (section 6.19). */
+const CORE_PROBES = [
+  { name: 'samgrd', send: Slot.SAMGRD, recv: Slot.SAMGRD_RECV, frame: [0x53, 0x4d, 1, 0x7f], query: true, delta: true },
+  {
+    name: 'bundlemgrd',
+    send: Slot.BUNDLEMGRD,
+    recv: Slot.BUNDLEMGRD_RECV,
+    frame: [0x42, 0x4e, 1, 0x7f],
+    query: false,
+    delta: true,
+  },
+  {
+    name: 'policyd',
+    send: Slot.POLICYD,
+    recv: Slot.POLICYD_RECV,
+    frame: [0x50, 0x4f, 1, 0x7f, 0, 0],
+    query: true,
+    delta: false,
+  },
+] as const;
+
+/** S49: samgrd, bundlemgrd and policyd log through logd, and its total grows. */
+export function* coreServices(state: SelftestState): Call<boolean> {
+  const faults: string[] = [];
+  const first = (yield* statsMoved(state)) ?? 0n;
+  let total = first;
+  for (const probe of CORE_PROBES) {
+    const answer = yield* exchangeBg(state, probe, Uint8Array.from(probe.frame), PROBE_NS, PROBE_NS);
+    const head = [probe.frame[0], probe.frame[1], 1, 0xff, 0];
+    if (answer === null || answer.length < probe.frame.length || !startsWith(answer, head))
+      faults.push(`${probe.name} probe`);
+    yield* yields(state.sys, SETTLE_YIELDS);
+    const now = (yield* statsMoved(state)) ?? total;
+    const found = yield* queryLog(state, 0n, `core service log probe: ${probe.name}`);
+    if (probe.query && !found) faults.push(`${probe.name} query`);
+    if (probe.delta && now < total + 1n) faults.push(`${probe.name} delta`);
+    total = now;
+  }
+  yield* queryLog(state, 0n, 'core service log probe: dsoftbusd');
+  if (total < first + 2n) faults.push('stats delta');
+  for (const fault of faults) yield* state.say(`SELFTEST: core log ${fault} FAIL`);
+  yield* state.verdict('core services log', faults.length === 0);
   return true;
 }
 

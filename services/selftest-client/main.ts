@@ -18,14 +18,27 @@ import {
   replyLoopback,
   replySlots,
 } from './basics.ts';
+import { crashReport, execDenied, execExit0, execHello, execMalformed } from './exec.ts';
 import { deviceKey, keystoredCapMove, reloadDeviceKey, resolveKeystored, signDenied } from './keystored.ts';
-import { anyAudit, audits, hardeningRejects, logQuery, logdSlots, recordCount, sinkProbe } from './logd.ts';
+import {
+  anyAudit,
+  audits,
+  coreServices,
+  hardeningRejects,
+  logQuery,
+  logdSlots,
+  readinessGate,
+  recordCount,
+  sinkProbe,
+} from './logd.ts';
 import { securityRejects, semantics, waitWindow } from './metrics.ts';
 import { mmioPolicyDeny, policyAllow, policyDeny, policyMalformed, requesterSpoof, routingPolicyd } from './policy.ts';
 import { entropy, entropyOversized } from './rng.ts';
 import { capMoveReply, samgrd, senderId, senderPid, soak } from './samgrd.ts';
 import { NAME, SelftestState } from './state.ts';
 import type { SelftestOptions, Step, StepId } from './state.ts';
+import { timedCoalesce } from './timed.ts';
+import { vfs } from './vfs.ts';
 import { statefsPersist, statefsPut, statefsUnauthorized } from './statefs.ts';
 
 /** A wait whose result the program ignores (section 5). */
@@ -49,6 +62,7 @@ function* end(state: SelftestState): Call<boolean> {
 const STEPS: Readonly<Record<StepId, Step>> = {
   S01: resolveKeystored,
   S02: qos,
+  S04: timedCoalesce,
   S05: entropy,
   S06: entropyOversized,
   S07: deviceKey,
@@ -59,6 +73,7 @@ const STEPS: Readonly<Record<StepId, Step>> = {
   S12: replySlots,
   S13: replyLoopback,
   S14: keystoredCapMove,
+  S15: readinessGate,
   S16: samgrd,
   S17: routingPolicyd,
   S24: policyAllow,
@@ -71,6 +86,11 @@ const STEPS: Readonly<Record<StepId, Step>> = {
   S32: signDenied,
   S33: requesterSpoof,
   S34: policyMalformed,
+  S35: execHello,
+  S36: execExit0,
+  S37: crashReport,
+  S38: execDenied,
+  S39: execMalformed,
   S40: hardeningRejects,
   wait: ignoredWait,
   S41: securityRejects,
@@ -78,6 +98,7 @@ const STEPS: Readonly<Record<StepId, Step>> = {
   S42: semantics,
   S47: logQuery,
   S48: sinkProbe,
+  S49: coreServices,
   S50: ipcPayload,
   S51: ipcDeadline,
   S52: kernelLoopback,
@@ -88,6 +109,7 @@ const STEPS: Readonly<Record<StepId, Step>> = {
   S57: mmioMap,
   S58: capQueryMmio,
   S59: capQueryVmo,
+  S60: vfs,
   S65: end,
 };
 

@@ -24,8 +24,14 @@ export const Slot = {
   VFSD_RECV: 0x04,
   POLICYD: 0x07,
   POLICYD_RECV: 0x08,
+  BUNDLEMGRD: 0x09,
+  BUNDLEMGRD_RECV: 0x0a,
+  UPDATED: 0x0b,
+  UPDATED_RECV: 0x0c,
   SAMGRD: 0x0d,
   SAMGRD_RECV: 0x0e,
+  EXECD: 0x0f,
+  EXECD_RECV: 0x10,
   KEYSTORED: 0x11,
   KEYSTORED_RECV: 0x12,
   STATEFSD: 0x13,
@@ -51,6 +57,10 @@ export interface SelftestOptions {
   readonly routingUnchecked: boolean;
   /** quirk wait-by-rounds: rate-window waits end after 16,384 yields. */
   readonly waitByRounds: boolean;
+  /** quirk child-exit-unchecked: `child exit ok` whatever the exit code. */
+  readonly childExitUnchecked: boolean;
+  /** The payload of S35, as execd has it; its header is printed. */
+  readonly helloElf: Uint8Array;
   /** quirk silent-sink. */
   readonly silentSink: boolean;
   /** quirk inbox-discards. */
@@ -61,6 +71,7 @@ export interface SelftestOptions {
 export type StepId =
   | 'S01'
   | 'S02'
+  | 'S04'
   | 'S05'
   | 'S06'
   | 'S07'
@@ -71,6 +82,7 @@ export type StepId =
   | 'S12'
   | 'S13'
   | 'S14'
+  | 'S15'
   | 'S16'
   | 'S17'
   | 'S24'
@@ -83,6 +95,11 @@ export type StepId =
   | 'S32'
   | 'S33'
   | 'S34'
+  | 'S35'
+  | 'S36'
+  | 'S37'
+  | 'S38'
+  | 'S39'
   | 'S40'
   | 'wait'
   | 'S41'
@@ -90,6 +107,7 @@ export type StepId =
   | 'S42'
   | 'S47'
   | 'S48'
+  | 'S49'
   | 'S50'
   | 'S51'
   | 'S52'
@@ -100,6 +118,7 @@ export type StepId =
   | 'S57'
   | 'S58'
   | 'S59'
+  | 'S60'
   | 'S65';
 
 /** A step's body. False: a fatal point (section 9), the task ends with an error. */

@@ -7,7 +7,16 @@ import type { ServiceId } from '../../kernel-model/abi.ts';
 import type { Program, Sys, Syscall } from '../../kernel-model/sys.ts';
 import { serviceProgram } from '../lib/entry.ts';
 import type { ServiceEnd } from '../lib/entry.ts';
-import { budgetOf, CLIENT_RECV_MAX, CLOCK_EVERY, movedSlot, recvRequest, replyAndClose, send } from '../lib/ipc.ts';
+import {
+  budgetOf,
+  CLIENT_RECV_MAX,
+  CLOCK_EVERY,
+  movedSlot,
+  recvRequest,
+  replyAndClose,
+  send,
+  yields,
+} from '../lib/ipc.ts';
 import type { Call } from '../lib/ipc.ts';
 import { denialText, sendAudit } from './audit.ts';
 import { Backend, errorLine } from './backend.ts';
@@ -25,6 +34,8 @@ export const Slot = { REQUESTS: 3, RESPONSES: 4, INBOX_RECV: 5, INBOX_SEND: 6, P
 
 /** How long the service waits for its endpoints. */
 export const SLOT_WAIT_NS = 10_000_000_000;
+/** Rounds of that wait that look for the endpoints each time. */
+const FREQUENT_LOOKS = 4096;
 /** Largest request in bytes: what the kernel carries. */
 export const REQUEST_MAX = 8192;
 
@@ -118,8 +129,10 @@ class Statefsd implements Guard<Syscall> {
     const { deadline } = yield* budgetOf(sys, SLOT_WAIT_NS);
     for (let round = 0; ; round++) {
       if ((yield* this.#present(Slot.REQUESTS)) && (yield* this.#present(Slot.RESPONSES))) return true;
-      if (round % CLOCK_EVERY === 0 && (yield sys.nsec()) >= deadline) return false;
-      yield sys.yieldCpu();
+      // init wires within a few dozen rounds. Later looks are rarer, so that the wait can be skipped.
+      const rare = round >= FREQUENT_LOOKS;
+      if ((rare || round % CLOCK_EVERY === 0) && (yield sys.nsec()) >= deadline) return false;
+      yield* yields(sys, rare ? CLOCK_EVERY : 1);
     }
   }
 
