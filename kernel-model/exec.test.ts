@@ -221,6 +221,22 @@ describe('EXEC', () => {
 });
 
 describe('SPAWN', () => {
+  it('rolls a task back when its run queue is full: EAGAIN, reason oom, the pid is used by the next one', () => {
+    const { machine, results } = root(
+      (out) =>
+        function* (sys) {
+          for (let i = 0; i < 64; i++) yield sys.spawn(0x1000, 0x2000, 1, 0, 0);
+          out.push(yield sys.spawn(0x1000, 0x2000, 1, 0, 0), yield sys.spawnLastError());
+          out.push(yield sys.capClone(0));
+          return 0;
+        },
+      { image: { qosAdministrators: [] } },
+    );
+    expect(results).toEqual([-Errno.EAGAIN, 1, 2]);
+    expect(machine.kernel.tasks).toHaveLength(65);
+    expect(machine.memory.spaces.get(1)?.tasks).toBe(65);
+  });
+
   it('gives the errno and reasons of the executed vectors', () => {
     const { machine, results } = root(
       (out) =>
