@@ -3,18 +3,29 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { NONBLOCK, Rights, TRUNCATE, serviceIdOf } from '../../kernel-model/abi.ts';
 import type { ServiceId } from '../../kernel-model/abi.ts';
+import type { Program } from '../../kernel-model/sys.ts';
 import type { Task } from '../../kernel-model/task.ts';
 import { addTask, bareKernel, endpointCap, grant, newEndpoint, runUntil } from '../../kernel-model/testing.ts';
 import type { Bare } from '../../kernel-model/testing.ts';
 import type { TraceEvent } from '../../sim/trace.ts';
 import { ack, client, grantClient, logdStandIn } from './fixtures/peers.ts';
 import type { Answers, Appended, Got, Question } from './fixtures/peers.ts';
-import { policydProgram } from './main.ts';
+import { decide } from './decide.ts';
+import { mmioLine, policydProgram } from './main.ts';
 import { contractOptions, referenceOptions } from './options.ts';
 import type { PolicydOptions } from './options.ts';
 import type { PolicySet } from './policy.ts';
 import { BASE_RECIPE, compilePolicy } from './recipe.ts';
-import { PolicyStatus, claimedName, decodeReply, encodeRequest, policyNonce } from './wire.ts';
+import {
+  PolicyStatus,
+  claimedName,
+  decodeReply,
+  decodeRequest,
+  encodeReply,
+  encodeRequest,
+  policyNonce,
+  replyTo,
+} from './wire.ts';
 import type { CapabilityName, PolicyRequest } from './wire.ts';
 
 const { ALLOW, DENY, MALFORMED, UNSUPPORTED } = PolicyStatus;
@@ -76,7 +87,7 @@ class Bench {
   readonly #logd: number;
   readonly now = (): number => this.bare.clock.now;
 
-  constructor(options: PolicydOptions, settings: { skipPolls?: boolean } = {}) {
+  constructor(options: PolicydOptions, settings: { skipPolls?: boolean; program?: Program } = {}) {
     this.bare = bareKernel(settings);
     const { kernel } = this.bare;
     const pair = () => ({
@@ -85,7 +96,7 @@ class Bench {
     });
     this.channels = { route: pair(), exec: pair(), service: pair() };
     this.#logd = newEndpoint(kernel, 64);
-    this.policyd = addTask(kernel, policydProgram(options), {
+    this.policyd = addTask(kernel, settings.program ?? policydProgram(options), {
       name: 'policyd',
     });
     this.#pair(5, 6, 'route');
@@ -331,6 +342,47 @@ describe('channels (sheet 30, section 1)', () => {
     expect(kernel.router.endpoints[bench.channels.route.answer]?.count).toBe(8);
   });
 
+  it('takes the time of a plain loop of receives and yields, to the nanosecond', () => {
+    const plain: Program = function* (sys) {
+      yield sys.print('UB');
+      yield sys.println('policyd: ready');
+      const rules = { policy: CONTRACT.policy, capCheckAsSender: false };
+      for (;;) {
+        let idle = true;
+        for (const [recv, reply, control] of [
+          [5, 6, true],
+          [7, 8, true],
+          [3, 4, false],
+        ] as const) {
+          if ((yield sys.recvV2(recv, CONTRACT.receiveMax, NONBLOCK | TRUNCATE)) < 0) continue;
+          idle = false;
+          const decoded = decodeRequest(sys.message.payload);
+          if (!decoded.ok || decoded.request.op === 'log_probe') throw new Error('not a decision');
+          const { request } = decoded;
+          const decision = decide(rules, request, { sender: sys.message.serviceId, privileged: control });
+          yield sys.send(reply, encodeReply(replyTo(request, decision === 'allow' ? ALLOW : DENY)), NONBLOCK);
+        }
+        if (idle) yield sys.yieldCpu();
+      }
+    };
+    const run = (program: Program): unknown => {
+      const bench = new Bench(CONTRACT, { program });
+      // ROUTE allows have no record, so nothing but the loop takes time.
+      const spread = (name: string, gap: number): Question[] =>
+        Array.from({ length: 40 }, (_, i) => ({ frame: route(i + 2, name, 'logd'), after: (1 + (i % gap)) * 137_000 }));
+      const early = bench.ask('init-lite', 'route', ...spread('samgrd', 3));
+      bench.run(2 * MS);
+      bench.wire(null);
+      const others = [
+        bench.ask('init-lite', 'exec', ...spread('execd', 5)),
+        bench.ask('samgrd', 'service', ...spread('samgrd', 4)),
+      ];
+      bench.run(50 * MS);
+      return { early, others, lines: bench.lines };
+    };
+    expect(run(policydProgram(CONTRACT))).toEqual(run(plain));
+  });
+
   it('skips waiting without a trace: lines, answers and times are those of single rounds', () => {
     const run = (skipPolls: boolean): unknown => {
       const bench = new Bench(CONTRACT, { skipPolls });
@@ -536,6 +588,15 @@ describe('transport to logd (sheet 30, section 6.3)', () => {
     expect(lost).toEqual(drops === 0 ? [] : [['policyd.inbox.drops', drops]]);
   });
 
+  it('COR-3: the stash is bounded; what it loses is counted', () => {
+    const strangers = Array.from({ length: 7 }, (_, i) => ack(BigInt(1000 + i)));
+    const bench = new Bench(CONTRACT).wire(({ nonce }) => [...strangers, ack(nonce)]);
+    const events = bench.bare.record();
+    collect(bench, 'samgrd', 'service', denied, denied);
+    expect(bench.emits).toBe('oo');
+    expect(notesOf(events)).toEqual([['policyd.inbox.drops', 6]]);
+  });
+
   it('fails at once without a way to logd, and serves on', () => {
     const bench = new Bench(CONTRACT).wire(null);
     bench.policyd.caps.take(0xb);
@@ -559,6 +620,28 @@ describe('transport to logd (sheet 30, section 6.3)', () => {
     const bad = new Bench(CONTRACT).wire(() => []);
     expect(collect(bad, 'anybody', 'service', PROBE)[0]?.frame).toEqual(Uint8Array.of(0x50, 0x4f, 1, 0xff, 3, 0));
     expect(bad.emits).toBe('');
+  });
+});
+
+describe('lines about device windows (sheet 30, section 7)', () => {
+  const line = (frame: Uint8Array, decision: 'allow' | 'deny', privileged: boolean): string | null => {
+    const decoded = decodeRequest(frame);
+    if (!decoded.ok || decoded.request.op === 'log_probe') throw new Error('not a decision');
+    return mmioLine(decoded.request, decision, { sender: sid('rngd'), privileged });
+  };
+  const about = (capability: string): Uint8Array => checkCap(sid('rngd'), capability);
+
+  it('name window, decision and standing', () => {
+    expect(line(about('device.mmio.net'), 'allow', true)).toBe('policyd: mmio net allow priv');
+    expect(line(about('device.mmio.rng'), 'deny', true)).toBe('policyd: mmio rng deny priv');
+    expect(line(about('device.mmio.blk'), 'deny', false)).toBe('policyd: mmio blk deny nonpriv');
+  });
+
+  it('belong to version 1 CHECK_CAP of exactly these names', () => {
+    for (const name of ['DEVICE.mmio.net', 'device.mmio.gpu', 'device.mmio.net2', 'xdevice.mmio.net', 'ipc.core', ''])
+      expect(line(about(name), 'allow', true)).toBeNull();
+    expect(line(delegated(1, 'rngd', 'device.mmio.rng'), 'allow', true)).toBeNull();
+    expect(line(route(1, 'rngd', 'policyd'), 'allow', true)).toBeNull();
   });
 });
 
