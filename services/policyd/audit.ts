@@ -72,7 +72,7 @@ export class AuditRules {
     if (!this.#decisionByte && this.#isOverRate(now)) return { kind: 'count', reason: 'rate' };
     this.#emissions += 1;
     const pair = allowedPair(event);
-    if (!this.#decisionByte && pair !== null) this.#allowed.add(pair);
+    if (pair !== null) this.#allowed.add(pair);
     return {
       kind: 'append',
       text: auditText(event.reply.op, decision, event.sender),
