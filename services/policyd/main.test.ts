@@ -215,6 +215,7 @@ describe('boot (sheet 30, sections 1 and 6.4)', () => {
   it('serves the service channel as soon as it is wired, however late that is', () => {
     for (const late of [1, 40_000]) {
       const bench = new Bench(CONTRACT).run(late * MS);
+      expect(bench.now()).toBeGreaterThanOrEqual(late * MS);
       bench.wire();
       const wired = bench.now();
       const got = bench.ask('samgrd', 'service', check('samgrd'));
@@ -605,6 +606,16 @@ describe('transport to logd (sheet 30, section 6.3)', () => {
     expect(statuses(collect(bench, 'samgrd', 'service', denied, check('samgrd')))).toEqual([DENY, ALLOW]);
     expect(bench.emits).toBe('FF');
     expect(bench.now()).toBeLessThan(5000 * MS);
+  });
+
+  it('waits in vain where the clone takes the place of an absent logd, as statefsd does (sheet 40, Q-14)', () => {
+    const bench = new Bench(CONTRACT).wire(null);
+    bench.policyd.caps.take(0xb);
+    for (const slot of [0, 1, 2]) grant(bench.policyd, slot, endpointCap(newEndpoint(bench.bare.kernel), Rights.SEND));
+    const got = collect(bench, 'samgrd', 'service', denied);
+    expect(statuses(got)).toEqual([DENY]);
+    expect(got[0]?.at).toBeGreaterThan(490 * MS);
+    expect(bench.emits).toBe('F');
   });
 
   it('the log probe stores its record, says nothing, and answers in version 1', () => {
