@@ -1,4 +1,5 @@
 /** TCP segments as the state machine sees them, and sequence number arithmetic (RFC 9293, section 3.4). */
+import type { Ipv4 } from '../../sim/net/address.ts';
 import { TcpFlag } from '../../sim/net/tcp.ts';
 import type { TcpOption, TcpSegment } from '../../sim/net/tcp.ts';
 
@@ -20,6 +21,18 @@ export interface Segment {
   readonly mss: number | null;
   readonly sackPermitted: boolean;
   readonly payload: Uint8Array;
+}
+
+/** One end of a connection. */
+export interface TcpEndpoint {
+  readonly ip: Ipv4;
+  readonly port: number;
+}
+
+/** A connection as this side sees it. */
+export interface TcpPair {
+  readonly local: TcpEndpoint;
+  readonly remote: TcpEndpoint;
 }
 
 /** Largest window scale (RFC 7323, section 2.3). */

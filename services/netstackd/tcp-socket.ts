@@ -5,18 +5,16 @@
  * of the peer, at the latest with its keep-alive.
  */
 import { assert } from '../../sim/assert.ts';
-import type { Ipv4 } from '../../sim/net/address.ts';
 import { Assembler } from './assembler.ts';
 import { ByteRing } from './bytes.ts';
 import { segmentLength, seqAdd, seqDiff } from './tcp-segment.ts';
-import type { Segment, TcpControl } from './tcp-segment.ts';
+import { TcpPeer } from './tcp-peer.ts';
+import type { Segment, TcpControl, TcpPair } from './tcp-segment.ts';
 import { RTO_MAX_MS, RttEstimator, TIMER_OFF } from './tcp-timers.ts';
 import type { TcpTimer } from './tcp-timers.ts';
 
 /** Largest payload that fits the device (IP MTU 1486). */
 export const TCP_MSS = 1446;
-/** Largest payload to a peer that names none (RFC 9293, section 3.7.1). */
-export const TCP_MSS_DEFAULT = 536;
 export const ACK_DELAY_MS = 10;
 export const TIME_WAIT_MS = 10_000;
 /** Least time between two answers to segments outside the window (RFC 5961, section 7). */
@@ -36,18 +34,7 @@ export type TcpState =
   | 'last-ack'
   | 'time-wait';
 
-export interface TcpEndpoint {
-  readonly ip: Ipv4;
-  readonly port: number;
-}
-
-export interface TcpPair {
-  readonly local: TcpEndpoint;
-  readonly remote: TcpEndpoint;
-}
-
 const NO_BYTES = new Uint8Array(0);
-const KEEP_ALIVE_BYTE = new Uint8Array(1);
 
 export class TcpSocket {
   readonly kind = 'tcp';
@@ -69,13 +56,7 @@ export class TcpSocket {
   /** What was acknowledged last, and the window that went with it. */
   #lastAck: number | null = null;
   #lastWindow = 0;
-  #remoteWindow = 0;
-  /** End and acknowledgement of the segment that told the window: older ones tell nothing any more. */
-  #windowEnd = 0;
-  #windowAck = 0;
-  #remoteScale: number | null = null;
-  #remoteMss = TCP_MSS_DEFAULT;
-  #remoteSack = false;
+  #peer: TcpPeer | null = null;
   #finSent = false;
   /** {@link close} came before the connection was up. */
   #closeWhenUp = false;
@@ -198,19 +179,9 @@ export class TcpSocket {
     this.#localSeq = isn;
     this.#nextSeq = isn;
     this.#state = 'syn-received';
-    this.#learnPeer(segment);
-    this.#setIdle(now);
-  }
-
-  #learnPeer(segment: Segment): void {
     this.#remoteSeq = seqAdd(segment.seq, 1);
-    this.#remoteWindow = segment.window;
-    this.#windowEnd = this.#remoteSeq;
-    this.#windowAck = segment.ack ?? this.#localSeq;
-    this.#remoteScale = segment.scale;
-    this.#remoteSack = segment.sackPermitted;
-    // A peer that asks for segments without payload would never get any.
-    if (segment.mss !== null && segment.mss !== 0) this.#remoteMss = segment.mss;
+    this.#peer = new TcpPeer(segment, isn);
+    this.#setIdle(now);
   }
 
   #processSynSent(now: number, segment: Segment): Segment | null {
@@ -222,8 +193,9 @@ export class TcpSocket {
     if (!acceptable) return segment.ack === null ? null : this.#rst(segment.ack);
     // Half-open connections of the peer are answered with its own acknowledgement, which resets them (section 3.5.1).
     if (segment.control !== 'syn') return null;
-    this.#rtt.onAck(now, segment.ack ?? 0);
-    this.#learnPeer(segment);
+    this.#rtt.onAck(now, segment.ack);
+    this.#remoteSeq = seqAdd(segment.seq, 1);
+    this.#peer = new TcpPeer(segment, this.#localSeq);
     this.#lastAck = segment.seq;
     this.#localSeq = seqAdd(this.#localSeq, 1);
     this.#nextSeq = this.#localSeq;
@@ -236,7 +208,7 @@ export class TcpSocket {
     if (this.#outsideWindow(segment)) {
       if (this.#state === 'time-wait') this.#startTimeWait(now);
       if (segment.control === 'rst') return null;
-      this.#learnWindow(segment);
+      this.#peer?.learn(segment);
       return this.#challenge(now);
     }
     if (segment.control === 'rst') {
@@ -264,7 +236,7 @@ export class TcpSocket {
     this.#localSeq = seqAdd(this.#localSeq, bytes);
     if (advances) this.#rtt.onAck(now, this.#localSeq);
     if (seqDiff(this.#nextSeq, this.#localSeq) < 0) this.#nextSeq = this.#localSeq;
-    this.#learnWindow(segment);
+    this.#peer?.learn(segment);
     if (ofFin) this.#onFinAcked(now);
     if (this.#isClosed) return null;
     if (this.#timer.kind === 'retransmit') {
@@ -274,17 +246,6 @@ export class TcpSocket {
     const inOrder = this.#takePayload(now, segment);
     if (segment.control === 'fin' && this.#finIsNext(segment)) this.#onFin(now);
     return inOrder ? null : this.#ackNow();
-  }
-
-  /** Takes the window from the newest segment, a keep-alive included (RFC 9293, section 3.10.7.4, SND.WL1 and WL2). */
-  #learnWindow(segment: Segment): void {
-    if (segment.ack === null || segment.control === 'syn') return;
-    const end = seqAdd(segment.seq, segmentLength(segment));
-    const newer = seqDiff(end, this.#windowEnd);
-    if (newer < 0 || (newer === 0 && seqDiff(segment.ack, this.#windowAck) < 0)) return;
-    this.#windowEnd = end;
-    this.#windowAck = segment.ack;
-    this.#remoteWindow = segment.window * 2 ** (this.#remoteScale ?? 0);
   }
 
   /** Puts the payload in place; false when the peer should hear at once what is missing. */
@@ -365,7 +326,7 @@ export class TcpSocket {
     this.#ackDueAt = 'none';
     this.#finSent = false;
     this.#closeWhenUp = false;
-    this.#remoteMss = TCP_MSS_DEFAULT;
+    this.#peer = null;
     this.#tx.clear();
     this.#assembler.clear();
   }
@@ -425,11 +386,11 @@ export class TcpSocket {
     }
     if (this.#state === 'syn-received') {
       const syn = this.#make('syn', this.#localSeq, NO_BYTES);
-      const scale = this.#remoteScale === null ? null : 0;
-      return { ...syn, mss: TCP_MSS, scale, sackPermitted: this.#remoteSack };
+      const scale = this.#peer?.scales === true ? 0 : null;
+      return { ...syn, mss: TCP_MSS, scale, sackPermitted: this.#peer?.sackPermitted === true };
     }
     const offset = seqDiff(this.#nextSeq, this.#localSeq);
-    const room = Math.max(0, this.#remoteWindow - offset);
+    const room = Math.max(0, this.#window - offset);
     const payload = this.#tx.peek(offset, Math.min(room, this.#segmentMax));
     const last = offset + payload.length === this.#tx.length;
     const control = !last ? 'none' : this.#closing ? 'fin' : 'psh';
@@ -441,14 +402,18 @@ export class TcpSocket {
     const offset = seqDiff(this.#nextSeq, this.#localSeq);
     if (this.#state === 'syn-sent' || this.#state === 'syn-received') return offset === 0;
     if (this.#state === 'closed' || this.#state === 'listen' || this.#state === 'time-wait') return false;
-    const most = Math.min(this.#remoteWindow, this.#tx.length) - offset;
+    const most = Math.min(this.#window, this.#tx.length) - offset;
     if (this.#closing && offset === this.#tx.length) return true;
     if (most <= 0) return false;
     return offset === 0 || most >= this.#segmentMax || this.#closing;
   }
 
   get #segmentMax(): number {
-    return Math.min(TCP_MSS, this.#remoteMss);
+    return Math.min(TCP_MSS, this.#peer?.mss ?? TCP_MSS);
+  }
+
+  get #window(): number {
+    return this.#peer?.window ?? 0;
   }
 
   get #closing(): boolean {
@@ -486,7 +451,7 @@ export class TcpSocket {
   }
 
   #keepAlive(): Segment {
-    return this.#make('none', seqAdd(this.#nextSeq, -1), KEEP_ALIVE_BYTE);
+    return this.#make('none', seqAdd(this.#nextSeq, -1), new Uint8Array(1));
   }
 
   #challenge(now: number): Segment | null {
