@@ -90,12 +90,6 @@ export class TcpSocket {
     return this.#state === 'established' || this.#state === 'close-wait';
   }
 
-  /** True when the peer will send no more and everything was read. */
-  get atEnd(): boolean {
-    if (this.#rx.length > 0) return false;
-    return this.#state !== 'established' && this.#state !== 'fin-wait-1' && this.#state !== 'fin-wait-2';
-  }
-
   /** Waits for connections to `port` (not 0) on any address. */
   listen(port: number): void {
     assert(this.#state === 'closed' && port !== 0, 'a socket listens once, on a port');
@@ -238,7 +232,7 @@ export class TcpSocket {
     if (seqDiff(this.#nextSeq, this.#localSeq) < 0) this.#nextSeq = this.#localSeq;
     this.#peer?.learn(segment);
     if (ofFin) this.#onFinAcked(now);
-    if (this.#isClosed) return null;
+    if (this.#pair === null) return null;
     if (this.#timer.kind === 'retransmit') {
       if (this.#nextSeq === this.#localSeq) this.#setIdle(now);
       else if (advances) this.#setRetransmit(now, this.#rtt.timeoutMs);
@@ -422,10 +416,6 @@ export class TcpSocket {
 
   get #receives(): boolean {
     return this.#state === 'established' || this.#state === 'fin-wait-1' || this.#state === 'fin-wait-2';
-  }
-
-  get #isClosed(): boolean {
-    return this.#state === 'closed';
   }
 
   get #ackIsDue(): boolean {
