@@ -31,13 +31,21 @@ export function pcapHeader(resolution: PcapResolution = 'us'): Uint8Array {
   return bytes;
 }
 
-/** One frame with its header. `t` in ns; a part of a microsecond is cut off. Frames beyond the snap length are cut. */
-export function pcapRecord(t: number, frame: Uint8Array, resolution: PcapResolution = 'us'): Uint8Array {
+/**
+ * One frame with its header. `t`: ns since `epochSeconds` (Unix time); a part of a microsecond is cut off. Frames beyond
+ * the snap length are cut.
+ */
+export function pcapRecord(
+  t: number,
+  frame: Uint8Array,
+  resolution: PcapResolution = 'us',
+  epochSeconds = 0,
+): Uint8Array {
   const stored = Math.min(frame.length, PCAP_SNAPLEN);
   const bytes = new Uint8Array(PCAP_RECORD_HEADER + stored);
   const view = new DataView(bytes.buffer);
   const rest = t % NS_PER_SECOND;
-  view.setUint32(0, Math.floor(t / NS_PER_SECOND), true);
+  view.setUint32(0, epochSeconds + Math.floor(t / NS_PER_SECOND), true);
   view.setUint32(4, resolution === 'us' ? Math.floor(rest / 1000) : rest, true);
   view.setUint32(8, stored, true);
   view.setUint32(12, frame.length, true);
@@ -57,14 +65,15 @@ export function pcapView(sink: (chunk: Uint8Array) => void, options: PcapOptions
   sink(pcapHeader(resolution));
   return (event) => {
     if (event.kind !== 'packet') return;
-    sink(pcapRecord(event.t + epochSeconds * NS_PER_SECOND, event.bytes, resolution));
+    sink(pcapRecord(event.t, event.bytes, resolution, epochSeconds));
   };
 }
 
 /** A frame out of a file. */
 export interface PcapFrame {
-  /** ns. */
-  readonly t: number;
+  readonly seconds: number;
+  /** Of the second; the file may say a second or more. */
+  readonly ns: number;
   readonly bytes: Uint8Array;
   /** Its length on the wire; `bytes` may be less. */
   readonly length: number;
@@ -88,8 +97,12 @@ export function parsePcap(bytes: Uint8Array): readonly PcapFrame[] | PcapReject 
     if (start > bytes.length) return 'truncated';
     const stored = view.getUint32(at + 8, little);
     if (start + stored > bytes.length) return 'truncated';
-    const t = view.getUint32(at, little) * NS_PER_SECOND + view.getUint32(at + 4, little) * unit;
-    frames.push({ t, bytes: bytes.subarray(start, start + stored), length: view.getUint32(at + 12, little) });
+    frames.push({
+      seconds: view.getUint32(at, little),
+      ns: view.getUint32(at + 4, little) * unit,
+      bytes: bytes.subarray(start, start + stored),
+      length: view.getUint32(at + 12, little),
+    });
     at = start + stored;
   }
   return frames;

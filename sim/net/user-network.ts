@@ -24,7 +24,7 @@ import { decodeTcp, encodeTcp, TcpFlag } from './tcp.ts';
 import type { TcpSegment } from './tcp.ts';
 import { decodeUdp, encodeUdp } from './udp.ts';
 import { UdpRelay } from './udp-relay.ts';
-import { USER_DNS, USER_GATEWAY, USER_MAC, USER_MASK, USER_SUBNET_BROADCAST, userMac } from './user-addresses.ts';
+import { USER_DNS, USER_GATEWAY, USER_MAC, USER_SUBNET_BROADCAST, userMac } from './user-addresses.ts';
 
 /** Bytes of an ARP reply's frame. Nothing else is padded. */
 export const ARP_REPLY_FRAME = 64;
