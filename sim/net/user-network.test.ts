@@ -12,13 +12,13 @@ import { decodeEthernet, encodeEthernet } from './ethernet.ts';
 import { decodeIcmp } from './icmp.ts';
 import { decodeIpv4, encodeIpv4, ipv4Packet } from './ipv4.ts';
 import { DEFAULT_NETWORK } from './network.ts';
-import { hex, unhex } from './test-bytes.ts';
+import { hex, unhex } from './fixtures/bytes.ts';
 import { decodeUdp, encodeUdp } from './udp.ts';
 import { HOST_TURN_NS, RESOLVER_NS } from './udp-relay.ts';
 import { FOREIGN_RESOLVER, USER_DNS, USER_FIRST_LEASE, USER_GATEWAY, USER_MAC } from './user-addresses.ts';
 import { UserNetwork } from './user-network.ts';
 import type { UserNetworkOptions } from './user-network.ts';
-import { USER_NETWORK_VECTORS } from './test-user-vectors.ts';
+import { USER_NETWORK_VECTORS } from './fixtures/user-network-answers.ts';
 
 const GUEST_MAC = macOf([0x52, 0x54, 0x00, 0x12, 0x34, 0x56]);
 /** localhost A (sheet 70, section 4). */
