@@ -198,7 +198,7 @@ describe('an ALLOW that came before its question (section 13; quirk stash-author
     const asker = forger();
     expect(asker.ask(CONTRACT, 2)).toEqual([false, false]);
     expect(asker.inbox?.drops).toBe(1);
-    expect(asker.notes.get('reply-inbox-drops')).toBe(1);
+    expect(asker.notes.get('inbox.dropped')).toBe(1);
   });
 
   it('OBS-23: also when it still waits in the endpoint', () => {

@@ -129,6 +129,6 @@ export class ReplyInbox {
     const drops = this.drops;
     if (drops === this.#noted) return;
     this.#noted = drops;
-    this.#sys.note('reply-inbox-drops', drops);
+    this.#sys.note('inbox.dropped', drops);
   }
 }

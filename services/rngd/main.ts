@@ -118,7 +118,7 @@ class Rngd {
     }
     const entropy = yield* this.#device.read(count);
     if (typeof entropy === 'string') {
-      sys.note('rng-fault', entropy);
+      sys.note('rng.fault', entropy);
       return encodeResponse(Status.UNAVAILABLE, nonce);
     }
     if (!this.#saidMapped) {
