@@ -13,7 +13,6 @@
  */
 import { InternalError } from "../assert.ts";
 import { compress, compressedEncodingOf, encode, encodeCompressed, encodingOf } from "./encode.ts";
-import type { Mnemonic } from "./isa.ts";
 import { expandPseudo, loadImmediate } from "./pseudo.ts";
 import type { Operand } from "./syntax.ts";
 import { COMPRESSED_OPERANDS, CSR_NAMES, OPERANDS, registerNumber } from "./syntax.ts";
@@ -104,7 +103,7 @@ export function assemble(source: string, base: number): Assembly {
       for (const step of loadImmediate(operands[0] ?? "", value)) statement(line, step);
       return;
     }
-    if (head === 'la') {
+    if (head === "la") {
       place(line, 8, (context) => loadAddress(operands, context));
       return;
     }
@@ -141,11 +140,11 @@ export function assemble(source: string, base: number): Assembly {
 
 /** `la`: auipc and addi. */
 function loadAddress(operands: readonly string[], context: Context): number[] {
-  const distance = Number(evaluate(operands[1] ?? '', context)) - context.pc;
+  const distance = Number(evaluate(operands[1] ?? "", context)) - context.pc;
   const low = (distance << 20) >> 20;
-  const rd = operands[0] ?? '';
-  const upper = builder(context.line, 'auipc', [rd, String(((distance - low) >> 12) & 0xf_ffff)]);
-  const lower = builder(context.line, 'addi', [rd, rd, String(low)]);
+  const rd = operands[0] ?? "";
+  const upper = builder(context.line, "auipc", [rd, String(((distance - low) >> 12) & 0xf_ffff)]);
+  const lower = builder(context.line, "addi", [rd, rd, String(low)]);
   return [upper, lower].flatMap((step) => littleEndian(BigInt(step.bits(context)), 4));
 }
 

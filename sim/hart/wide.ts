@@ -133,10 +133,6 @@ export function divideSigned(
   divideUnsigned(x, rd, low, high, divisorLow, divisorHigh, remainder);
   const byZero = (bl | bh) === 0;
   if (remainder ? negativeA : negativeA !== negativeB && !byZero) negate(x, rd);
-  else if (byZero) {
-    x[rd] = -1;
-    x[rd + HIGH] = -1;
-  }
 }
 
 function negate(x: Int32Array, rd: number): void {
