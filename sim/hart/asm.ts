@@ -190,7 +190,14 @@ function builder(line: number, head: string, operands: readonly string[]): Build
       if (bits === null) return fail(context.line, `${head} ${operands.join(", ")}: an operand does not fit`);
       return (bits | ordering) >>> 0;
     },
-    short: (context) => (row === null || ordering !== 0 ? null : compress(row.mnemonic, values(context))),
+    short(context) {
+      if (row === null || ordering !== 0) return null;
+      const found = values(context);
+      // mv is addi for the long form and add for the short one.
+      if (row.mnemonic === "addi" && found.imm === 0 && found.rd !== 0 && found.rs1 !== 0)
+        return compress("add", { rd: found.rd, rs1: 0, rs2: found.rs1, imm: 0 });
+      return compress(row.mnemonic, found);
+    },
   };
 }
 
