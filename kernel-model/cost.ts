@@ -33,6 +33,12 @@ export const KERNEL_INSTRUCTIONS = {
   /** EXIT and the step of WAIT that reaps. */
   exit: 5000,
   wait: 1500,
+  /** Mapping one page: the walk and its checks. An address space maps some 6,100 kernel pages. */
+  mapPage: 60,
+  /** Zeroing one page or copying it. */
+  copyPage: 600,
+  /** EXEC and SPAWN beyond their pages: header checks, tables, records. */
+  exec: 6000,
   /** A byte of a kernel line on the UART. */
   kernelByte: 100,
   /** An ecall that the storm guard rejects. */

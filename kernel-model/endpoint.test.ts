@@ -41,7 +41,7 @@ function naive(all: NaiveEndpoint[], op: Op): unknown {
     return all.length - 1;
   }
   if (op.op === 'exit') {
-    const ids = [...all.keys()].filter((id) => all[id]?.owner === op.owner && all[id]?.alive);
+    const ids = [...all.keys()].filter((id) => all[id]?.owner === op.owner && all[id].alive);
     for (const e of all) if (e.owner === op.owner) Object.assign(e, { alive: false, queue: [] });
     return ids;
   }

@@ -92,6 +92,14 @@ export class Endpoint {
     return this.count === 0 ? null : (this.#ring[this.#head] ?? null);
   }
 
+  /** Queued messages, oldest first, for reports. */
+  *messages(): Generator<Message, void, void> {
+    for (let i = 0; i < this.count; i++) {
+      const message = this.#ring[(this.#head + i) % this.depth];
+      if (message) yield message;
+    }
+  }
+
   clear(): void {
     this.#ring.fill(null);
     this.#head = 0;

@@ -20,6 +20,26 @@ export interface KernelAddresses {
   readonly debugPutc: number;
   readonly epCreate: number;
   readonly framePtr: number;
+  /** End of .text (exclusive); the kernel image starts at KERNEL_BASE. Entries without an address space must lie below. */
+  readonly textEnd: number;
+  /** First page of the static pool of page-table pages. */
+  readonly tablePool: number;
+  /** Where page-table pages lie in the kernel heap, in the order in which they are handed out. */
+  readonly heapTables: readonly HeapTableRun[];
+  /** Entry and gp of the child of the address-space selftest, entry of the children of the exit and wait checks. */
+  readonly selftestChildEntry: number;
+  readonly selftestChildGp: number;
+  readonly exitChildEntry: number;
+  /** The page with `NeuronAS` that the address-space selftest maps. */
+  readonly selftestPage: number;
+}
+
+/** `times` runs of `count` consecutive pages; run i starts at page number `first + i * stride`. */
+export interface HeapTableRun {
+  readonly first: number;
+  readonly count: number;
+  readonly stride: number;
+  readonly times: number;
 }
 
 /** Kernel behaviour that quirks switch; the contract is the default (quirks.md). Plain options, resolved by the image. */

@@ -9,14 +9,16 @@ import type { GuestMemory } from '../sim/memory.ts';
 import type { Trace } from '../sim/trace.ts';
 import { Errno, Nr, PRECREATED_ENDPOINTS, serviceIdOf } from './abi.ts';
 import type { ServiceId } from './abi.ts';
+import { Blocking } from './blocking.ts';
 import { costsAt } from './cost.ts';
 import type { Costs } from './cost.ts';
-import { addWaiter, closeOrder, removeWaiter, Router } from './endpoint.ts';
+import { closeOrder, Router } from './endpoint.ts';
 import type { KernelImage } from './image.ts';
 import { KernelUart } from './kernel-uart.ts';
 import type { UartSink } from './kernel-uart.ts';
 import { GuestFault } from './memory-side.ts';
 import type { MemorySide } from './memory-side.ts';
+import { PayloadStore } from './payload.ts';
 import { lookAhead } from './poll.ts';
 import { NO_PID, Scheduler } from './scheduler.ts';
 import { StormGuard, typedPc } from './storm.ts';
@@ -69,24 +71,23 @@ export class Kernel {
   readonly uart: KernelUart;
   readonly router = new Router(PRECREATED_ENDPOINTS);
   readonly scheduler: Scheduler;
+  readonly payloads = new PayloadStore();
   readonly storm = new StormGuard();
   readonly memory: MemorySide;
+  readonly blocking: Blocking = new Blocking(this);
   /** Index = pid; records are never removed. */
   readonly tasks: Task[] = [];
   /** The running task; null before boot has ended and after a panic. */
   current: Task | null = null;
-  /** Consecutive turns that were failed poll rounds, with no event between them. */
+  /** Consecutive turns that were failed poll rounds or lone retries, with no event or wake between them. */
   idleTurns = 0;
   /** Ids of the names that may set other tasks' QoS. */
   readonly qosAdministrators: readonly ServiceId[];
 
-  /** Lower bound of the deadlines of all tasks blocked in IPC. */
-  #earliestDeadline = Infinity;
   /** Pid whose address space is loaded. */
   #activePid = NO_PID;
   #boot: Generator<void, void, void> | null;
-  /** True: the run ends before any further guest effect. */
-  stopping = false;
+  #stopping = false;
   /** Limit of the current run, absolute ns. */
   until = Infinity;
 
@@ -163,6 +164,8 @@ export class Kernel {
     task.exitCode = code;
     task.blockKind = 'none';
     task.retry = false;
+    task.lone = false;
+    task.polling = false;
     task.caps.clear();
     task.children.length = 0;
     this.scheduler.remove(task.pid);
@@ -180,44 +183,11 @@ export class Kernel {
       this.wake(parent.pid);
   }
 
-  // -- blocking and waking ------------------------------------------------------------------------------------------
+  // -- switching ------------------------------------------------------------------------------------------
 
-  /** Makes a blocked task runnable at the tail of its class. A full class loses the wake (sheet 10, section 4.5). */
+  /** Makes a blocked task runnable; false when it is not blocked or its class is full. */
   wake(pid: number): boolean {
-    const task = this.tasks[pid];
-    if (task === undefined || task.state !== 'blocked') return false;
-    if (!this.scheduler.enqueue(pid, task.qos)) return false;
-    task.state = 'ready';
-    task.blockKind = 'none';
-    if (this.trace.on) this.trace.emit({ kind: 'task-wake', woken: pid });
-    return true;
-  }
-
-  /** Blocks the running task in IPC on a living endpoint and gives the hart away. Returns BLOCKED. */
-  blockOnEndpoint(task: Task, kind: 'recv' | 'send', endpoint: number, deadline: number): number {
-    this.charge(this.costs.block);
-    const waiters = this.#waiters(kind, endpoint);
-    addWaiter(waiters, task.pid);
-    this.#markBlocked(task, kind, endpoint, deadline);
-    if (deadline !== 0 && deadline < this.#earliestDeadline) this.#earliestDeadline = deadline;
-    this.#wakeExpired();
-    if (this.reschedule()) {
-      task.lone = false;
-    } else {
-      removeWaiter(waiters, task.pid);
-      this.#retryAlone(task);
-    }
-    return BLOCKED;
-  }
-
-  /** Blocks the running task in WAIT for child `target` (<= 0: any). Returns BLOCKED. */
-  blockOnChild(task: Task, target: number): number {
-    this.charge(this.costs.block);
-    task.waitTarget = target;
-    this.#markBlocked(task, 'wait', -1, 0);
-    if (this.reschedule()) task.lone = false;
-    else this.#retryAlone(task);
-    return BLOCKED;
+    return this.blocking.wake(pid);
   }
 
   /** Picks the next task and loads its address space if it is another one. False when nobody can run. */
@@ -238,23 +208,29 @@ export class Kernel {
 
   // -- the run loop -------------------------------------------------------------------------------------------------
 
+  /** True: the run ends before any further guest effect. */
+  get stopping(): boolean {
+    return this.#stopping;
+  }
+
   /** Ends the current {@link run} before any further turn; callable from event callbacks and UART listeners. */
   requestStop(): void {
-    this.stopping = true;
+    this.#stopping = true;
   }
 
   /** Takes every task off the hart for good (panic): the next run ends with 'dead'. */
   halt(): void {
     this.current = null;
+    this.trace.pid = -1;
     this.#boot = null;
-    this.stopping = true;
+    this.#stopping = true;
   }
 
   /** Runs turns until stopped, a limit is reached or nothing can happen any more. Slicing a run changes nothing in it. */
   run(limit: RunLimit): RunEnd {
     const { clock } = this;
     const { untilNs } = limit;
-    this.stopping = false;
+    this.#stopping = false;
     this.until = untilNs;
     for (let steps = 0; ; steps++) {
       if (clock.next <= clock.now) this.#runEvents();
@@ -268,7 +244,7 @@ export class Kernel {
       const task = this.current;
       if (task === null) return 'dead';
       if (task.lone) {
-        if (this.#skipLoneRetries(task, untilNs)) return 'dead';
+        if (this.blocking.skipLoneRetries(task, untilNs)) return 'dead';
       } else if (task.polling && lookAhead(this, task, untilNs)) {
         return 'dead';
       }
@@ -286,6 +262,11 @@ export class Kernel {
     if (!task.retry) {
       this.idleTurns = 0;
       if (!this.#resume(task)) return;
+      if (this.#stopping) {
+        // A device stopped the run while the program computed: its next call belongs to the next run.
+        task.retry = true;
+        return;
+      }
     }
     const request = task.request;
     const nr = request.nr;
@@ -296,6 +277,7 @@ export class Kernel {
       if ((!wasLone || this.image.options.loneReceiverEinval) && this.storm.rejects(pc)) {
         this.charge(this.costs.rejected);
         task.lone = false;
+        task.blockKind = 'none';
         task.retry = false;
         this.#finish(task, nr, -Errno.EINVAL);
         return;
@@ -306,7 +288,10 @@ export class Kernel {
     const result = handlerOf(nr)(this, task, request);
     if (result > BLOCKED) {
       task.retry = false;
-      task.lone = false;
+      if (wasLone) {
+        task.lone = false;
+        task.blockKind = 'none';
+      }
       this.#finish(task, nr, result);
     } else {
       task.retry = result !== SWITCHED;
@@ -317,7 +302,7 @@ export class Kernel {
   /** Resumes the program; false when it ended instead of asking for something. */
   #resume(task: Task): boolean {
     const generator = task.generator;
-    assert(generator !== null, `task ${task.pid} runs without a program`);
+    assert(generator !== null, 'a task without a program was scheduled');
     if (task.request.nr === Macro.ECALL) task.sys.regs[0] = BigInt.asUintN(64, BigInt(task.result));
     try {
       const step = generator.next(task.result);
@@ -337,8 +322,10 @@ export class Kernel {
 
   #finish(task: Task, nr: number, result: number): void {
     task.result = result;
-    if (this.trace.on && traced(nr, result, task.request.a4)) {
-      this.trace.emit({ kind: 'syscall', nr, name: SYSCALL_NAMES[nr] ?? String(nr), result });
+    if (!this.trace.on) return;
+    const shown = nr === Macro.ECALL ? Number(task.sys.regs[7] ?? 0n) : nr;
+    if (traced(shown, result)) {
+      this.trace.emit({ kind: 'syscall', nr: shown, name: SYSCALL_NAMES[shown] ?? String(shown), result });
     }
   }
 
@@ -348,70 +335,6 @@ export class Kernel {
     this.clock.runDue();
     this.trace.pid = pid;
     this.idleTurns = 0;
-  }
-
-  // -- private parts of blocking ------------------------------------------------------------------------------------
-
-  #waiters(kind: 'recv' | 'send', endpoint: number): number[] {
-    const found = this.router.endpoints[endpoint];
-    assert(found !== undefined && found.alive, 'blocking on a dead endpoint');
-    return kind === 'recv' ? found.recvWaiters : found.sendWaiters;
-  }
-
-  #markBlocked(task: Task, kind: 'recv' | 'send' | 'wait', endpoint: number, deadline: number): void {
-    if (!task.lone) {
-      task.blockSince = this.clock.now;
-      if (this.trace.on) this.trace.emit({ kind: 'task-block', on: kind, endpoint, deadline });
-    }
-    task.state = 'blocked';
-    task.blockKind = kind;
-    task.blockEndpoint = endpoint;
-    task.blockDeadline = deadline;
-    this.scheduler.remove(task.pid);
-  }
-
-  /** Expired scan (sheet 10, section 5.3): runs when a task is about to block in IPC, ascending by pid. */
-  #wakeExpired(): void {
-    const now = this.nowNs();
-    if (now < this.#earliestDeadline) return;
-    let earliest = Infinity;
-    for (const task of this.tasks) {
-      const kind = task.blockKind;
-      if ((kind !== 'recv' && kind !== 'send') || task.blockDeadline === 0) continue;
-      if (now >= task.blockDeadline) {
-        removeWaiter(this.#waiters(kind, task.blockEndpoint), task.pid);
-        if (this.wake(task.pid)) continue;
-      }
-      earliest = Math.min(earliest, task.blockDeadline);
-    }
-    this.#earliestDeadline = earliest;
-  }
-
-  /** Nothing else is runnable: the task is woken at once and its ecall retried inside the trap path (section 5.3). */
-  #retryAlone(task: Task): void {
-    task.lone = true;
-    task.state = 'ready';
-    const queued = this.scheduler.enqueue(task.pid, task.qos);
-    assert(queued && this.reschedule(), 'a lone task must find room in an empty run queue');
-  }
-
-  /**
-   * Adds up the retries of a task that blocks with nobody else to run, up to just before the next event, deadline, limit
-   * or guard rejection. True when none of them can ever come.
-   */
-  #skipLoneRetries(task: Task, untilNs: number): boolean {
-    const inIpc = task.request.nr !== Nr.WAIT;
-    const guarded = this.image.options.loneReceiverEinval;
-    const wakeAt = Math.min(this.clock.next, inIpc ? this.#earliestDeadline : Infinity);
-    if (wakeAt === Infinity && !guarded) return true;
-    if (task.loneCost === 0 || this.scheduler.linesLeft > 0) return false;
-    let retries = Math.floor((Math.min(wakeAt, untilNs) - 1 - this.clock.now) / task.loneCost);
-    if (guarded) retries = Math.min(retries, this.storm.left);
-    if (retries > 0) {
-      this.clock.advance(retries * task.loneCost);
-      if (guarded) this.storm.add(retries);
-    }
-    return false;
   }
 
   #enter(pid: number): boolean {
@@ -434,17 +357,20 @@ export class Kernel {
   }
 }
 
-/** Syscalls the trace shows: neither polling nor printing (design, "One event stream"). */
-function traced(nr: number, result: number, a4: number): boolean {
+/** Syscalls the trace shows: neither macros nor what polls and prints. Only a NONBLOCK receive ever gives EAGAIN. */
+function traced(nr: number, result: number): boolean {
   switch (nr) {
     case Nr.YIELD:
     case Nr.NSEC:
     case Nr.DEBUG_PUTC:
+    case Macro.PRINT:
+    case Macro.POLL:
+    case Macro.SLICE:
       return false;
     case Nr.IPC_RECV_V1:
     case Nr.IPC_RECV_V2:
-      return result !== -Errno.EAGAIN || (a4 & 1) === 0;
+      return result !== -Errno.EAGAIN;
     default:
-      return nr < Macro.PRINT;
+      return true;
   }
 }

@@ -4,18 +4,36 @@
  */
 import type { Task } from './task.ts';
 
-/** A user page fault, thrown through a program's generator by its memory accesses. Never leaves the kernel. */
-export class GuestFault {
-  readonly access: 'inst' | 'load' | 'store';
-  /** Address of the instruction, 0 for typed programs. */
-  readonly pc: number;
-  /** Faulting virtual address. */
-  readonly address: number;
+/** Exceptions of user mode: page faults, illegal instruction, and the others (sheet 05, section 16.2). */
+export type GuestFaultKind =
+  | 'inst'
+  | 'load'
+  | 'store'
+  | 'illegal'
+  | 'inst-access'
+  | 'breakpoint'
+  | 'load-misaligned'
+  | 'load-access'
+  | 'store-misaligned'
+  | 'store-access';
 
-  constructor(access: 'inst' | 'load' | 'store', pc: number, address: number) {
-    this.access = access;
+/** A fault of a program, thrown through its generator. Never leaves the kernel. */
+export class GuestFault extends Error {
+  override readonly name = 'GuestFault';
+  readonly kind: GuestFaultKind;
+  /** Address of the instruction; for typed programs that of their entry. */
+  readonly pc: number;
+  /** Faulting virtual address; for an illegal instruction its bits. */
+  readonly address: number;
+  /** x0..x31 where a hart ran the program, null for typed programs. */
+  readonly registers: BigUint64Array | null;
+
+  constructor(kind: GuestFaultKind, pc: number, address: number, registers: BigUint64Array | null = null) {
+    super(`${kind} fault at 0x${address.toString(16)}, pc 0x${pc.toString(16)}`);
+    this.kind = kind;
     this.pc = pc;
     this.address = address;
+    this.registers = registers;
   }
 }
 

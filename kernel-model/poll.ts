@@ -14,6 +14,7 @@ import type { Task } from './task.ts';
 export function pollMacro(kernel: Kernel, task: Task, _request: Syscall): number {
   const poll = task.sys.poll;
   if (task.polling) poll.round += 1;
+  else task.blockSince = kernel.clock.now;
   const ended = poll.round >= poll.maxRounds ? -Errno.EAGAIN : round(kernel, task, poll);
   if (ended !== CONTINUED) {
     task.polling = false;

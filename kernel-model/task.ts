@@ -70,11 +70,12 @@ export class Task {
 
   // -- blocking (valid while state is 'blocked') --------------------------------------------------------------------
 
+  /** 'none' unless blocked or retried alone. */
   blockKind: BlockKind = 'none';
   blockEndpoint = -1;
   /** Absolute ns, 0 for none. */
   blockDeadline = 0;
-  /** Virtual ns when the task blocked. */
+  /** Virtual ns when the task blocked or began to poll. */
   blockSince = 0;
   /** Child that WAIT waits for, <= 0 for any. */
   waitTarget = 0;

@@ -13,6 +13,7 @@ import type { Capability } from './captable.ts';
 import { NO_OWNER } from './endpoint.ts';
 import type { KernelImage, KernelOptions } from './image.ts';
 import { Kernel } from './kernel.ts';
+import { REFERENCE_ADDRESSES } from './layout.ts';
 import type { GuestFault, MemorySide } from './memory-side.ts';
 import type { Program } from './sys.ts';
 import { NO_PARENT } from './task.ts';
@@ -51,7 +52,7 @@ export function bareKernel(settings: BareOptions = {}): Bare {
     initName: 'init',
     qosAdministrators: settings.qosAdministrators ?? [],
     programs: new Map(),
-    addresses: NO_ADDRESSES,
+    addresses: REFERENCE_ADDRESSES,
     options: {
       loneReceiverEinval: false,
       kselftestUnchecked: false,
@@ -130,23 +131,6 @@ export function runUntil(kernel: Kernel, untilNs = Infinity, maxSteps = 1_000_00
   if (kernel.current === null) kernel.start();
   return kernel.run({ untilNs, maxSteps });
 }
-
-const NO_ADDRESSES = {
-  heapStart: 0,
-  heapEnd: 0,
-  dataEnd: 0,
-  kstackStart: 0,
-  kstackEnd: 0,
-  kstackMapFrom: 0,
-  pcPage: 0,
-  spPageBoot: 0,
-  spPageSelftest: 0,
-  spPageTrap: 0,
-  guardPc: 0,
-  debugPutc: 0,
-  epCreate: 0,
-  framePtr: 0,
-};
 
 /** A memory side without memory: accesses are test bugs. */
 class NoMemorySide implements MemorySide {

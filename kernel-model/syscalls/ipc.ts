@@ -82,7 +82,7 @@ export function ipcSendV1(kernel: Kernel, task: Task, request: Syscall): number 
     if (verdict !== -Errno.EAGAIN || nonblock) return refuse(kernel, id, verdict, len);
     const deadline = request.a5;
     if (deadline !== 0 && kernel.nowNs() >= deadline) return refuse(kernel, id, -Errno.ETIMEDOUT, len);
-    return kernel.blockOnEndpoint(task, 'send', id, deadline);
+    return kernel.blocking.onEndpoint(task, 'send', id, deadline);
   }
 
   if (moves) task.caps.take(request.moveSlot);
@@ -93,7 +93,7 @@ export function ipcSendV1(kernel: Kernel, task: Task, request: Syscall): number 
     ty: request.ty,
     flags: request.headerFlags,
     len,
-    payload: bytes.slice(),
+    payload: kernel.payloads.copy(bytes),
     moved,
     serviceId: task.serviceId,
   };
@@ -135,7 +135,7 @@ function receive(kernel: Kernel, task: Task, request: Syscall, v2: boolean): num
     if ((flags & NONBLOCK) !== 0) return -Errno.EAGAIN;
     const deadline = request.a5;
     if (deadline !== 0 && kernel.nowNs() >= deadline) return -Errno.ETIMEDOUT;
-    return kernel.blockOnEndpoint(task, 'recv', id, deadline);
+    return kernel.blocking.onEndpoint(task, 'recv', id, deadline);
   }
   kernel.charge(costs.recv + ((Math.min(message.payload.length, max) + 7) >> 3) * costs.copy8);
   if (endpoint.sendWaiters.length > 0) kernel.wake(endpoint.sendWaiters.shift() ?? -1);

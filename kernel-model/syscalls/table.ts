@@ -5,7 +5,7 @@
 import { Errno, SYSCALL_COUNT } from '../abi.ts';
 import type { Kernel } from '../kernel.ts';
 import { pollMacro } from '../poll.ts';
-import { rawDoor } from '../raw-door.ts';
+import { makeRawDoor } from '../raw-door.ts';
 import { Macro } from '../sys.ts';
 import type { Syscall } from '../sys.ts';
 import type { Task } from '../task.ts';
@@ -77,7 +77,7 @@ function buildTable(syscalls: readonly SyscallHandler[]): readonly SyscallHandle
   while (table.length <= Macro.SLICE) table.push(noSuchSyscall);
   table[Macro.PRINT] = printMacro;
   table[Macro.POLL] = pollMacro;
-  table[Macro.ECALL] = rawDoor;
+  table[Macro.ECALL] = makeRawDoor(ecallHandlerOf);
   table[Macro.SLICE] = sliceMacro;
   return table;
 }

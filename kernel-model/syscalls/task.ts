@@ -73,7 +73,7 @@ export function wait(kernel: Kernel, task: Task, request: Syscall): number {
   const target = request.a0 | 0;
   const { children } = task;
   if (children.length === 0) return -Errno.ECHILD;
-  if (target === task.pid) return -Errno.EINVAL;
+  if (target > 0 && target === task.pid) return -Errno.EINVAL;
   if (target > 0 && !children.includes(target)) return -Errno.ESRCH;
   for (let i = 0; i < children.length; i++) {
     const pid = children[i] ?? -1;
@@ -87,7 +87,7 @@ export function wait(kernel: Kernel, task: Task, request: Syscall): number {
     task.sys.waitStatus = child.exitCode;
     return pid;
   }
-  return kernel.blockOnChild(task, target);
+  return kernel.blocking.onChild(task, target);
 }
 
 /** TASK_QOS operations. */

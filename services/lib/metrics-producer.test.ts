@@ -7,7 +7,7 @@ import type { Call } from './ipc.ts';
 import { IN_FLIGHT_END_MAX, IN_FLIGHT_MAX, MetricsProducer } from './metrics-producer.ts';
 import { IdSource, NO_PARENT } from './nexus-metrics.ts';
 import type { CallResult } from './nexus-metrics.ts';
-import { Driver } from './test-driver.ts';
+import { Driver } from './fixtures/test-driver.ts';
 
 const MS = 1_000_000;
 const INBOX = 5;
@@ -17,7 +17,6 @@ class Bench extends Driver {
   readonly requests: { request: MetricsRequest; moved: number; at: number }[] = [];
   status = 0;
   mute = false;
-  producer: MetricsProducer | null = null;
   inbox: Inbox | null = null;
   constructor() {
     super([1, 2, INBOX, 6, METRICSD]);
@@ -30,15 +29,15 @@ class Bench extends Driver {
   }
   /** Runs `body` with a producer. */
   with<T>(body: (producer: MetricsProducer) => Call<T>): T {
-    let result: { value: T } | null = null;
-    const bench = this;
+    const results: T[] = [];
+    const inbox = new Inbox(INBOX, false);
+    this.inbox = inbox;
     this.run(function* (sys) {
-      bench.inbox = new Inbox(INBOX, false);
-      bench.producer = new MetricsProducer(sys, { metricsd: METRICSD, replySend: 6 }, bench.inbox);
-      result = { value: yield* body(bench.producer) };
+      results.push(yield* body(new MetricsProducer(sys, { metricsd: METRICSD, replySend: 6 }, inbox)));
       return 0;
     });
-    return (result as unknown as { value: T }).value;
+    if (results.length === 0) throw new Error('the task never ended');
+    return results[0] as T;
   }
 }
 

@@ -28,7 +28,7 @@ import {
   withSpan,
 } from './nexus-metrics.ts';
 import type { CallResult, Draft } from './nexus-metrics.ts';
-import { Driver } from './test-driver.ts';
+import { Driver } from './fixtures/test-driver.ts';
 
 const MS = 1_000_000;
 
@@ -36,7 +36,6 @@ const MS = 1_000_000;
 class Recorder extends MetricsBackend {
   readonly drafts: Draft[] = [];
   results: CallResult[] = [];
-  // eslint-disable-next-line require-yield -- a backend that needs no syscall
   *call(draft: Draft): Call<CallResult> {
     this.drafts.push(draft);
     return this.results.shift() ?? { ok: true, status: 0 };
@@ -52,13 +51,13 @@ function now<T>(call: Call<T>): T {
 
 /** Runs `body` as a task of `driver` and returns its result. */
 function task<T>(driver: Driver, body: (sys: Sys) => Call<T>): T {
-  let result: { value: T } | null = null;
+  const results: T[] = [];
   driver.run(function* (sys) {
-    result = { value: yield* body(sys) };
+    results.push(yield* body(sys));
     return 0;
   });
-  if (result === null) throw new Error('the task never ended');
-  return (result as { value: T }).value;
+  if (results.length === 0) throw new Error('the task never ended');
+  return results[0] as T;
 }
 
 describe('ids (sheet 40, 15.2)', () => {
@@ -299,7 +298,6 @@ describe('guards and best effort (sheet 40, 15.3, 15.5, 18.5)', () => {
   it('withSpan drops the guard after its body, and runs the body without a span, too', () => {
     const host = new Recorder();
     const ids = new IdSource(1n);
-    // eslint-disable-next-line require-yield -- a body that needs no syscall
     const body = function* (guard: SpanGuard | null): Call<boolean> {
       host.drafts.push({ op: 6 });
       return guard !== null;

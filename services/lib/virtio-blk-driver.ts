@@ -78,7 +78,7 @@ export interface BlkDriverOptions {
 }
 
 /** One virtio block device behind the MMIO capability in `slot`. Blocks are sectors; faults of requests are `io`. */
-export class VirtioBlk {
+export class VirtioBlkDriver {
   readonly blockSize = SECTOR_SIZE;
   readonly #sys: Sys;
   readonly #slot: number;

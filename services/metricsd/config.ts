@@ -97,7 +97,7 @@ const KEYS = {
 type Key = keyof typeof KEYS;
 type Values = Record<Key, bigint>;
 
-const KEY_NAMES = Object.keys(KEYS) as Key[];
+const KEY_NAMES: readonly Key[] = Object.keys(KEYS) as Key[];
 
 function presets(): Values {
   return Object.fromEntries(KEY_NAMES.map((key) => [key, KEYS[key].preset])) as Values;

@@ -1,3 +1,4 @@
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { defaultConfig } from './config.ts';
 import type { MetricsdConfig } from './config.ts';
@@ -231,5 +232,44 @@ describe('rejects of decoded requests (sheet 40, 17.2)', () => {
         `span end name=s parent_span_id=0 duration_ns=5 status=0 start_attrs=auth_token=${text}\\n end_attrs=`,
       );
     }
+  });
+});
+
+describe('any traffic', () => {
+  it('OBS-2, OBS-3, OBS-4: every frame gets a 9-byte answer of its op; what is refused changes and exports nothing', () => {
+    const valid = fc.constantFrom(
+      metric(1, 1, 'a', '', 1n),
+      metric(2, 2, 'b', 'x=y\n', -1n),
+      metric(3, 3, 'c', '', 7n),
+      spanStart(4, own(1n), 's', 'a=b\n'),
+      spanEnd(5, own(1n), 9n),
+      hex('4d 54 01 06 01 00 00 00'),
+    );
+    const mutated = fc.tuple(valid, fc.nat(60), fc.nat(255)).map(([frame, at, to]) => {
+      const copy = frame.slice();
+      if (at < copy.length) copy[at] = to;
+      return copy;
+    });
+    const frame = fc.oneof(valid, mutated, fc.uint8Array({ maxLength: 300 }));
+    const event = fc.record({ frame, sender: fc.constantFrom(SELFTEST, senderId(7n)), gap: fc.nat(100_000_000) });
+    fc.assert(
+      fc.property(fc.array(event, { maxLength: 120 }), (events) => {
+        const c = core();
+        let now = 0;
+        for (const { frame: bytesIn, sender, gap } of events) {
+          now += gap;
+          const before = [c.registry.seriesCount, c.registry.liveSpanCount];
+          const { response, reject, event: exported } = c.handle(bytesIn, sender, now);
+          expect(hexOf(response.subarray(0, 3))).toBe('4d 54 01');
+          expect([response.length, response[3]]).toEqual([9, (bytesIn[3] ?? 0) | 0x80]);
+          const classes = [null, 'invalid-args', 'over-limit', 'rate-limited', 'not-found'];
+          expect(reject).toBe(classes[response[4]!]);
+          if (reject === null) continue;
+          expect(exported).toBeNull();
+          expect([c.registry.seriesCount, c.registry.liveSpanCount]).toEqual(before);
+        }
+      }),
+      { seed: 20240, numRuns: 100 },
+    );
   });
 });

@@ -1,9 +1,11 @@
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { Errno } from '../../kernel-model/abi.ts';
 import {
   OP_DEL,
   OP_PUT,
   STATUS_ACCESS_DENIED,
+  STATUS_NOT_FOUND,
   STATUS_OK,
   decodeRequest as decodeStore,
   encodeStatusReply,
@@ -11,7 +13,7 @@ import {
 } from '../statefsd/wire.ts';
 import { METRICSD_CONTRACT, metricsdProgram } from './main.ts';
 import type { MetricsdOptions } from './main.ts';
-import { Driver } from '../lib/test-driver.ts';
+import { Driver } from '../lib/fixtures/test-driver.ts';
 import {
   OP_COUNTER_INC,
   OP_PING,
@@ -58,6 +60,7 @@ class Bench extends Driver {
   readonly logged: string[] = [];
   readonly store = new Map<string, string>();
   readonly storeFrames: { version: number; op: number; key: string; length: number; moved: boolean; at: number }[] = [];
+  readonly arrivals: number[] = [];
   readonly replies: { at: number; slot: number; frame: number[] }[] = [];
 
   constructor() {
@@ -100,6 +103,7 @@ class Bench extends Driver {
   }
 
   request(frame: Uint8Array, options: { cap?: number; after?: number; sender?: bigint } = {}): this {
+    this.arrivals.push(this.now + (options.after ?? 0));
     this.push(3, frame, { sender: SELFTEST, ...options });
     return this;
   }
@@ -159,7 +163,10 @@ describe('start-up (sheet 40, 12.1)', () => {
   it('OBS-16: never says ready while logd is mute, but serves', () => {
     const bench = new Bench();
     bench.logAck = never;
-    bench.request(ping(5), { after: 3000 * MS }).boot();
+    bench
+      .request(counter(4), { after: 2500 * MS })
+      .request(ping(5), { after: 3000 * MS })
+      .boot();
     expect(bench.uart).not.toContain('metricsd: ready');
     expect(bench.replies.at(-1)?.frame).toEqual([0x4d, 0x54, 1, 0x86, 0, 5, 0, 0, 0]);
   });
@@ -173,6 +180,13 @@ describe('start-up (sheet 40, 12.1)', () => {
     expect(bench.uart.indexOf('metricsd: ready')).toBeGreaterThan(
       bench.uart.indexOf('[INFO metricsd] metrics snapshot counter name=selftest.cap value=1'),
     );
+  });
+
+  it('OBS-16: the proof counts when the line itself already read the acknowledgement', () => {
+    const bench = new Bench();
+    bench.logAck = () => ({ status: 0, after: 0 });
+    expect(bench.boot().uart.at(-1)).toBe('metricsd: ready');
+    expect(bench.now).toBeLessThan(MS);
   });
 
   it('quirk ready-before-proof: says ready before anything was logged', () => {
@@ -250,6 +264,7 @@ describe('loop (sheet 40, 12.2)', () => {
       'metricsd: reject over_limit / 2',
       'metricsd: reject over_limit / 4',
     ]);
+    expect(bench.uart.filter((line) => line === 'metricsd: reject invalid_args')).toHaveLength(1);
     expect([...bench.notes]).toEqual([
       ['reject.invalid_args', 2],
       ['reject.over_limit', 1],
@@ -450,6 +465,31 @@ describe('retention, acknowledged (contract)', () => {
     expect(windows.map((key) => key.slice(-3))).toEqual(['w_2', 'w_3']);
   });
 
+  it('OBS-20: a window that the store does not know is as good as deleted; any other refusal is counted', () => {
+    for (const [status, lost] of [
+      [STATUS_NOT_FOUND, undefined],
+      [STATUS_ACCESS_DENIED, 2],
+    ] as const) {
+      const bench = new Bench();
+      bench.storeAck = (frame) => ({ status: frame[3] === OP_DEL ? status : 0, after: 1000 });
+      for (let i = 0; i < 5; i++) bench.request(counter(i), { after: i * 10_000 * MS });
+      bench.boot({ recipe: '[retention]\nttl_windows=2\ngc_batch=1' });
+      expect(bench.storeFrames.filter((f) => f.op === OP_DEL)).toHaveLength(2);
+      expect(bench.notes.get('retention.delete')).toBe(lost);
+    }
+  });
+
+  it('OBS-15, OBS-20: what a dead store costs is counted and bounded', () => {
+    const bench = new Bench();
+    bench.storeAck = never;
+    for (let i = 0; i < 40; i++) bench.request(counter(i), { after: i * 10_000 * MS });
+    bench.boot({ recipe: '[retention]\nttl_windows=1\ngc_batch=1' });
+    expect(bench.notes.get('retention.record')).toBe(40);
+    expect(bench.notes.get('retention.rollup')).toBe(39 + 6);
+    // 38 short and 5 long windows went past their time, 32 deletes are still owed.
+    expect(bench.notes.get('retention.delete')).toBe(38 + 5 - 32);
+  });
+
   it('OBS-20: retention that is switched off neither writes nor speaks', () => {
     const bench = new Bench().request(counter(1)).boot({ recipe: '[retention]\nenabled=0' });
     expect(bench.storeFrames).toEqual([]);
@@ -539,11 +579,80 @@ describe('retention, unacknowledged (quirk wal-unacknowledged)', () => {
     expect(bench.caps.has(20)).toBe(true);
   });
 
+  it('section 14.6: writes fit a frame of 8,192 bytes or fail at once, plainly and as proof', () => {
+    const bench = new Bench();
+    bench.storeAck = never;
+    bench.refuse = (_, frame) => (frame.length > 8192 ? -Errno.EINVAL : 0);
+    const big = encodeRequest({
+      op: OP_SPAN_END,
+      nonce: nonce(2),
+      spanId: ID,
+      endNs: spanTime(20n),
+      status: 0,
+      attrs: attrs(enc.encode('\n'.repeat(192)))!,
+    });
+    for (let i = 0; i < 20; i++) bench.request(start(1), { after: i * MS }).request(big, { after: i * MS });
+    bench.boot({}, REFERENCE);
+    const lengths = (version: number): number[] =>
+      bench.storeFrames.filter((f) => f.version === version && f.key === SEG0).map((f) => f.length);
+    // The 17th value fills a plain frame to the last byte, which leaves no room for the proof's nonce.
+    expect(10 + SEG0.length + lengths(1).at(-1)!).toBe(8192);
+    expect([lengths(1).length, lengths(2).length]).toEqual([17, 16]);
+    expect(bench.replies).toHaveLength(40);
+  });
+
   it('keeps nothing that it does not know on the inbox (quirk inbox-discards)', () => {
     const bench = new Bench();
     bench.push(5, encodeStatusReply(OP_PUT, STATUS_OK, statefsNonce(99n)));
     bench.request(counter(1)).boot({}, REFERENCE);
     expect(bench.waiting(5)).toBe(1);
     expect(bench.uart).toContain('[INFO metricsd] retention wal verified');
+  });
+});
+
+describe('under faults', () => {
+  const ack = fc.oneof(
+    { weight: 4, arbitrary: fc.record({ status: fc.constant(0), after: fc.nat(2 * MS) }) },
+    { weight: 1, arbitrary: fc.record({ status: fc.nat(8), after: fc.nat(700 * MS) }) },
+    { weight: 1, arbitrary: fc.constant(null) },
+  );
+  const traffic = fc.array(fc.record({ kind: fc.nat(3), gap: fc.nat(900 * MS) }), { maxLength: 25 });
+  const acks = fc.array(ack, { minLength: 1, maxLength: 40 });
+  const refusals = fc.array(fc.boolean(), { minLength: 7, maxLength: 7 });
+
+  it('OBS-15, OBS-21, COR-3: every request is answered in time, no capability leaks, nothing false is claimed', () => {
+    fc.assert(
+      fc.property(traffic, acks, acks, refusals, (requests, logAcks, storeAcks, full) => {
+        const bench = new Bench();
+        const at = <T>(list: readonly T[], nth: number): T => list[(nth - 1) % list.length]!;
+        const statuses: (number | undefined)[] = [];
+        bench.logAck = (_, nth) => at(logAcks, nth);
+        bench.storeAck = (_, nth) => {
+          const answer = at(storeAcks, nth);
+          statuses.push(answer?.status);
+          return answer;
+        };
+        let sends = 0;
+        bench.refuse = (slot, frame) => {
+          const busy = (slot === 7 || slot === 8) && frame.length > 0 && full[sends++ % full.length] === true;
+          return busy ? -Errno.EAGAIN : 0;
+        };
+        let t = 3000 * MS;
+        requests.forEach(({ kind, gap }, i) => {
+          t += gap;
+          bench.request([counter(i), start(i), end(i), ping(i)][kind]!, { after: t });
+        });
+        bench.boot();
+        expect(bench.exit).toBeNull();
+        expect(bench.replies.map((r) => r.frame[5])).toEqual(requests.map((_, i) => i));
+        expect([...bench.caps].sort((a, b) => a - b)).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
+        if (!statuses.includes(STATUS_OK)) expect(bench.uart.join()).not.toContain('retention');
+        const acked = logAcks.some((a) => a?.status === 0);
+        if (!acked) expect(bench.uart).not.toContain('metricsd: ready');
+        const busyNs = bench.replies.map((r, i) => r.at - Math.max(bench.arrivals[i]!, bench.replies[i - 1]?.at ?? 0));
+        for (const ns of busyNs) expect(ns).toBeLessThan(410 * MS);
+      }),
+      { seed: 20240, numRuns: 200 },
+    );
   });
 });

@@ -213,6 +213,12 @@ describe('windows of virtual time (contract)', () => {
     expect(wide.at(-1)).toMatchObject({ slot: 0, segment: { length: 9000 } });
   });
 
+  it('never leaves a slot empty: neither for a record over the limit nor after a full segment', () => {
+    const append = engine({ maxRecordsPerSegment: 2 }, CONTRACT);
+    const slots = [8500, 10, 4000, 3000, 7000].map((n) => append('metric', 'r'.repeat(n)).slot);
+    expect(slots).toEqual([0, 1, 1, 2, 3]);
+  });
+
   it('steps own their bytes', () => {
     const append = engine({}, CONTRACT);
     const first = append('metric', 'one');

@@ -1,19 +1,13 @@
 /** Steps on the kernel and on this task's own slots: S02, S12, S13, S50 to S52, S57 to S59 (sheet 80, sections 5, 6.2, 6.21). */
-import {
-  CapKind,
-  Errno,
-  NONBLOCK,
-  Qos,
-  TRUNCATE,
-} from "../../kernel-model/abi.ts";
-import type { Call } from "../lib/ipc.ts";
-import { ascii, hex16, sameBytes } from "../lib/text.ts";
-import { Slot } from "./state.ts";
-import type { SelftestState } from "./state.ts";
+import { CapKind, Errno, NONBLOCK, Qos, TRUNCATE } from '../../kernel-model/abi.ts';
+import type { Call } from '../lib/ipc.ts';
+import { ascii, hex16, sameBytes } from '../lib/text.ts';
+import { Slot } from './state.ts';
+import type { SelftestState } from './state.ts';
 
 /** S02: own QoS may be read and kept, not raised (section 6.2). */
 export function* qos(state: SelftestState): Call<boolean> {
-  yield* state.verdict("qos", yield* qosHolds(state));
+  yield* state.verdict('qos', yield* qosHolds(state));
   return true;
 }
 
@@ -24,16 +18,13 @@ function* qosHolds(state: SelftestState): Call<boolean> {
   if ((yield sys.qosGet(pid)) !== Qos.NORMAL) return false;
   if ((yield sys.qosSet(yield sys.getpid(), Qos.NORMAL)) < 0) return false;
   if ((yield sys.qosGet(pid)) !== Qos.NORMAL) return false;
-  if ((yield sys.qosSet(yield sys.getpid(), Qos.INTERACTIVE)) !== -Errno.EPERM)
-    return false;
+  if ((yield sys.qosSet(yield sys.getpid(), Qos.INTERACTIVE)) !== -Errno.EPERM) return false;
   return (yield sys.qosGet(pid)) === Qos.NORMAL;
 }
 
 /** S12. */
 export function* replySlots(state: SelftestState): Call<boolean> {
-  yield* state.say(
-    `SELFTEST: reply slots ${hex16(Slot.INBOX_SEND)} ${hex16(Slot.INBOX_RECV)}`,
-  );
+  yield* state.say(`SELFTEST: reply slots ${hex16(Slot.INBOX_SEND)} ${hex16(Slot.INBOX_RECV)}`);
   return true;
 }
 
@@ -48,54 +39,36 @@ export function* replyLoopback(state: SelftestState): Call<boolean> {
   poll.slots = [Slot.INBOX_RECV];
   poll.maxRounds = LOOPBACK_TRIES;
   let back = false;
-  if (
-    (yield sys.runPoll()) >= 0 &&
-    (yield sys.recv(Slot.INBOX_RECV, 8, NONBLOCK | TRUNCATE)) >= 0
-  ) {
+  if ((yield sys.runPoll()) >= 0 && (yield sys.recv(Slot.INBOX_RECV, 8, NONBLOCK | TRUNCATE)) >= 0) {
     back = sameBytes(sys.message.payload, ping);
   }
-  yield* state.verdict("reply loopback", back);
+  yield* state.verdict('reply loopback', back);
   return true;
 }
 
 const ROUNDTRIP_TYPE = 0x5a5a;
 const ROUNDTRIP_TRIES = 32;
 const ROUNDTRIP_BUFFER = 64;
-const ROUNDTRIP_TEXT = ascii("nexus-ipc-v1 roundtrip");
+const ROUNDTRIP_TEXT: Readonly<Uint8Array> = ascii('nexus-ipc-v1 roundtrip');
 
 /** S50's check, also part of the soak: header type, length and bytes survive a round trip over slot 0. */
 export function* payloadRoundtrip(state: SelftestState): Call<boolean> {
   const { sys } = state;
-  if (
-    (yield sys.send(
-      Slot.BOOTSTRAP,
-      ROUNDTRIP_TEXT,
-      NONBLOCK,
-      0,
-      -1,
-      ROUNDTRIP_TYPE,
-    )) < 0
-  )
-    return false;
+  if ((yield sys.send(Slot.BOOTSTRAP, ROUNDTRIP_TEXT, NONBLOCK, 0, -1, ROUNDTRIP_TYPE)) < 0) return false;
   const poll = sys.beginPoll();
   poll.slots = [Slot.BOOTSTRAP];
   poll.maxRounds = ROUNDTRIP_TRIES;
   if ((yield sys.runPoll()) < 0) return false;
-  if (
-    (yield sys.recv(Slot.BOOTSTRAP, ROUNDTRIP_BUFFER, NONBLOCK | TRUNCATE)) < 0
-  )
-    return false;
+  if ((yield sys.recv(Slot.BOOTSTRAP, ROUNDTRIP_BUFFER, NONBLOCK | TRUNCATE)) < 0) return false;
   const message = sys.message;
   return (
-    message.ty === ROUNDTRIP_TYPE &&
-    message.len === ROUNDTRIP_TEXT.length &&
-    sameBytes(message.payload, ROUNDTRIP_TEXT)
+    message.ty === ROUNDTRIP_TYPE && message.len === ROUNDTRIP_TEXT.length && sameBytes(message.payload, ROUNDTRIP_TEXT)
   );
 }
 
 /** S50. */
 export function* ipcPayload(state: SelftestState): Call<boolean> {
-  yield* state.verdict("ipc payload roundtrip", yield* payloadRoundtrip(state));
+  yield* state.verdict('ipc payload roundtrip', yield* payloadRoundtrip(state));
   return true;
 }
 
@@ -106,12 +79,12 @@ export function* deadlineTimesOut(state: SelftestState): Call<boolean> {
 
 /** S51. */
 export function* ipcDeadline(state: SelftestState): Call<boolean> {
-  yield* state.verdict("ipc deadline timeout", yield* deadlineTimesOut(state));
+  yield* state.verdict('ipc deadline timeout', yield* deadlineTimesOut(state));
   return true;
 }
 
 const KERNEL_LOOPBACK_TRIES = 128;
-const KERNEL_LOOPBACK_TEXT = ascii("nexus-ipc kernel loopback");
+const KERNEL_LOOPBACK_TEXT: Readonly<Uint8Array> = ascii('nexus-ipc kernel loopback');
 
 /** S52: the library client on slots (0,0). */
 export function* kernelLoopback(state: SelftestState): Call<boolean> {
@@ -121,14 +94,11 @@ export function* kernelLoopback(state: SelftestState): Call<boolean> {
     const poll = sys.beginPoll();
     poll.slots = [Slot.BOOTSTRAP];
     poll.maxRounds = KERNEL_LOOPBACK_TRIES;
-    if (
-      (yield sys.runPoll()) >= 0 &&
-      (yield sys.recv(Slot.BOOTSTRAP, 512, NONBLOCK | TRUNCATE)) >= 0
-    ) {
+    if ((yield sys.runPoll()) >= 0 && (yield sys.recv(Slot.BOOTSTRAP, 512, NONBLOCK | TRUNCATE)) >= 0) {
       back = sameBytes(sys.message.payload, KERNEL_LOOPBACK_TEXT);
     }
   }
-  yield* state.verdict("nexus-ipc kernel loopback", back);
+  yield* state.verdict('nexus-ipc kernel loopback', back);
   return true;
 }
 
@@ -139,7 +109,7 @@ const REG = { MAGIC: 0, VERSION: 4, DEVICE_ID: 8, VENDOR_ID: 0xc } as const;
 
 /** S57: the device window is visible and holds a virtio transport (section 6.21). */
 export function* mmioMap(state: SelftestState): Call<boolean> {
-  yield* state.verdict("mmio map", yield* readWindow(state));
+  yield* state.verdict('mmio map', yield* readWindow(state));
   return true;
 }
 
@@ -165,7 +135,7 @@ function* readWindow(state: SelftestState): Call<boolean> {
     sys.load32(MMIO_VA + REG.DEVICE_ID) === device &&
     sys.load32(MMIO_VA + REG.VENDOR_ID) === vendor;
   if (!stable) {
-    yield* state.say("SELFTEST: virtio-net probe FAIL");
+    yield* state.say('SELFTEST: virtio-net probe FAIL');
     return false;
   }
   yield* state.say(`SELFTEST: virtio-net mmio ver=${version}`);
@@ -176,20 +146,20 @@ function* readWindow(state: SelftestState): Call<boolean> {
 function abiErrorName(result: number): string {
   switch (-result) {
     case Errno.ENOSYS:
-      return "InvalidSyscall";
+      return 'InvalidSyscall';
     case Errno.EPERM:
-      return "CapabilityDenied";
+      return 'CapabilityDenied';
     case Errno.EINVAL:
-      return "InvalidArgument";
+      return 'InvalidArgument';
     case Errno.ECHILD:
-      return "ChildUnavailable";
+      return 'ChildUnavailable';
     case Errno.ESRCH:
-      return "NoSuchPid";
+      return 'NoSuchPid';
     case Errno.ENOMEM:
     case Errno.ENOSPC:
-      return "SpawnFailed";
+      return 'SpawnFailed';
     default:
-      return "Unsupported";
+      return 'Unsupported';
   }
 }
 
@@ -201,7 +171,7 @@ export function* capQueryMmio(state: SelftestState): Call<boolean> {
     sys.query.kind === CapKind.DEVICE_MMIO &&
     sys.query.base !== 0 &&
     sys.query.len !== 0;
-  yield* state.verdict("cap query mmio", ok);
+  yield* state.verdict('cap query mmio', ok);
   return true;
 }
 
@@ -217,6 +187,6 @@ export function* capQueryVmo(state: SelftestState): Call<boolean> {
     sys.query.kind === CapKind.VMO &&
     sys.query.base !== 0 &&
     sys.query.len >= VMO_BYTES;
-  yield* state.verdict("cap query vmo", ok);
+  yield* state.verdict('cap query vmo', ok);
   return true;
 }

@@ -2,11 +2,11 @@
  * The selftest client (sheet 80): runs its image's steps in program order and prints a marker for each claim it has seen
  * hold. A fatal point ends it with an error; otherwise it prints `SELFTEST: end` and yields for ever.
  */
-import type { Program, Sys } from "../../kernel-model/sys.ts";
-import { serviceProgram } from "../lib/entry.ts";
-import type { ServiceEnd } from "../lib/entry.ts";
-import { yieldForever } from "../lib/ipc.ts";
-import type { Call } from "../lib/ipc.ts";
+import type { Program, Sys } from '../../kernel-model/sys.ts';
+import { serviceProgram } from '../lib/entry.ts';
+import type { ServiceEnd } from '../lib/entry.ts';
+import { yieldForever } from '../lib/ipc.ts';
+import type { Call } from '../lib/ipc.ts';
 import {
   capQueryMmio,
   capQueryVmo,
@@ -17,37 +17,29 @@ import {
   qos,
   replyLoopback,
   replySlots,
-} from "./basics.ts";
-import {
-  deviceKey,
-  keystoredCapMove,
-  reloadDeviceKey,
-  resolveKeystored,
-  signDenied,
-} from "./keystored.ts";
+} from './basics.ts';
+import { crashReport, execDenied, execExit0, execHello, execMalformed } from './exec.ts';
+import { deviceKey, keystoredCapMove, reloadDeviceKey, resolveKeystored, signDenied } from './keystored.ts';
 import {
   anyAudit,
   audits,
+  coreServices,
   hardeningRejects,
   logQuery,
   logdSlots,
+  readinessGate,
   recordCount,
   sinkProbe,
-} from "./logd.ts";
-import { securityRejects, semantics, waitWindow } from "./metrics.ts";
-import {
-  mmioPolicyDeny,
-  policyAllow,
-  policyDeny,
-  policyMalformed,
-  requesterSpoof,
-  routingPolicyd,
-} from "./policy.ts";
-import { entropy, entropyOversized } from "./rng.ts";
-import { capMoveReply, samgrd, senderId, senderPid, soak } from "./samgrd.ts";
-import { NAME, SelftestState } from "./state.ts";
-import type { SelftestOptions, Step, StepId } from "./state.ts";
-import { statefsPersist, statefsPut, statefsUnauthorized } from "./statefs.ts";
+} from './logd.ts';
+import { securityRejects, semantics, waitWindow } from './metrics.ts';
+import { mmioPolicyDeny, policyAllow, policyDeny, policyMalformed, requesterSpoof, routingPolicyd } from './policy.ts';
+import { entropy, entropyOversized } from './rng.ts';
+import { capMoveReply, samgrd, senderId, senderPid, soak } from './samgrd.ts';
+import { NAME, SelftestState } from './state.ts';
+import type { SelftestOptions, Step, StepId } from './state.ts';
+import { timedCoalesce } from './timed.ts';
+import { vfs } from './vfs.ts';
+import { statefsPersist, statefsPut, statefsUnauthorized } from './statefs.ts';
 
 /** A wait whose result the program ignores (section 5). */
 function* ignoredWait(state: SelftestState): Call<boolean> {
@@ -62,7 +54,7 @@ function* metricsWait(state: SelftestState): Call<boolean> {
 }
 
 function* end(state: SelftestState): Call<boolean> {
-  yield* state.say("SELFTEST: end");
+  yield* state.say('SELFTEST: end');
   return true;
 }
 
@@ -70,6 +62,7 @@ function* end(state: SelftestState): Call<boolean> {
 const STEPS: Readonly<Record<StepId, Step>> = {
   S01: resolveKeystored,
   S02: qos,
+  S04: timedCoalesce,
   S05: entropy,
   S06: entropyOversized,
   S07: deviceKey,
@@ -80,6 +73,7 @@ const STEPS: Readonly<Record<StepId, Step>> = {
   S12: replySlots,
   S13: replyLoopback,
   S14: keystoredCapMove,
+  S15: readinessGate,
   S16: samgrd,
   S17: routingPolicyd,
   S24: policyAllow,
@@ -92,13 +86,19 @@ const STEPS: Readonly<Record<StepId, Step>> = {
   S32: signDenied,
   S33: requesterSpoof,
   S34: policyMalformed,
+  S35: execHello,
+  S36: execExit0,
+  S37: crashReport,
+  S38: execDenied,
+  S39: execMalformed,
   S40: hardeningRejects,
   wait: ignoredWait,
   S41: securityRejects,
-  "wait-metrics": metricsWait,
+  'wait-metrics': metricsWait,
   S42: semantics,
   S47: logQuery,
   S48: sinkProbe,
+  S49: coreServices,
   S50: ipcPayload,
   S51: ipcDeadline,
   S52: kernelLoopback,
@@ -109,6 +109,7 @@ const STEPS: Readonly<Record<StepId, Step>> = {
   S57: mmioMap,
   S58: capQueryMmio,
   S59: capQueryVmo,
+  S60: vfs,
   S65: end,
 };
 
@@ -117,7 +118,7 @@ export function selftestProgram(options: SelftestOptions): Program {
   return serviceProgram(NAME, function* run(sys: Sys): Call<ServiceEnd> {
     const state = new SelftestState(sys, options);
     for (const step of options.steps) {
-      if (!(yield* STEPS[step](state))) return "()";
+      if (!(yield* STEPS[step](state))) return '()';
     }
     return yield* yieldForever(sys);
   });

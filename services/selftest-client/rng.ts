@@ -1,11 +1,11 @@
 /** Steps on rngd: S05 and S06 (sheet 80, section 6.4). Entropy is never printed. */
-import { NONBLOCK, TRUNCATE } from "../../kernel-model/abi.ts";
-import { send } from "../lib/ipc.ts";
-import type { Call } from "../lib/ipc.ts";
-import { hex16 } from "../lib/text.ts";
-import { MS, concat, le, startsWith } from "./io.ts";
-import { Slot } from "./state.ts";
-import type { SelftestState } from "./state.ts";
+import { NONBLOCK, TRUNCATE } from '../../kernel-model/abi.ts';
+import { send } from '../lib/ipc.ts';
+import type { Call } from '../lib/ipc.ts';
+import { hex16 } from '../lib/text.ts';
+import { MS, concat, le, startsWith } from './io.ts';
+import { Slot } from './state.ts';
+import type { SelftestState } from './state.ts';
 
 const RNG_NS = 500 * MS;
 const RNG_POLLS = 200_000;
@@ -17,38 +17,28 @@ const REPLY_MAX = 512;
 
 /** S05: 32 bytes arrive. */
 export function* entropy(state: SelftestState): Call<boolean> {
-  yield* state.say("SELFTEST: rng entropy send");
-  const nonce = (((yield state.sys.nsec()) ^ 0xa5a5_5a5a) >>> 0) as number;
+  yield* state.say('SELFTEST: rng entropy send');
+  const nonce = ((yield state.sys.nsec()) ^ 0xa5a5_5a5a) >>> 0;
   const failure = yield* request(state, nonce, ENTROPY_BYTES, (frame) => {
-    if (frame[3] !== 0x81) return "(wrong op)";
+    if (frame[3] !== 0x81) return '(wrong op)';
     if (frame[4] !== 0) return `(status=${hex16(frame[4] ?? 0)})`;
     if (nonceOf(frame) !== nonce) return undefined;
-    return frame.length === 9 + ENTROPY_BYTES
-      ? null
-      : `(len=${hex16(frame.length)})`;
+    return frame.length === 9 + ENTROPY_BYTES ? null : `(len=${hex16(frame.length)})`;
   });
-  yield* state.say(
-    failure === null
-      ? "SELFTEST: rng entropy ok"
-      : `SELFTEST: rng entropy FAIL ${failure}`,
-  );
+  yield* state.say(failure === null ? 'SELFTEST: rng entropy ok' : `SELFTEST: rng entropy FAIL ${failure}`);
   return true;
 }
 
 /** S06: one byte too many is refused. */
 export function* entropyOversized(state: SelftestState): Call<boolean> {
-  const nonce = (((yield state.sys.nsec()) ^ 0x5a5a_a5a5) >>> 0) as number;
+  const nonce = ((yield state.sys.nsec()) ^ 0x5a5a_a5a5) >>> 0;
   const failure = yield* request(state, nonce, OVERSIZED_BYTES, (frame) => {
-    if (frame[3] !== 0x81) return "(wrong op)";
+    if (frame[3] !== 0x81) return '(wrong op)';
     if (nonceOf(frame) !== nonce) return undefined;
-    return frame[4] === OVERSIZED_STATUS
-      ? null
-      : `(status=${hex16(frame[4] ?? 0)})`;
+    return frame[4] === OVERSIZED_STATUS ? null : `(status=${hex16(frame[4] ?? 0)})`;
   });
   yield* state.say(
-    failure === null
-      ? "SELFTEST: rng entropy oversized ok"
-      : `SELFTEST: rng entropy oversized FAIL ${failure}`,
+    failure === null ? 'SELFTEST: rng entropy oversized ok' : `SELFTEST: rng entropy oversized FAIL ${failure}`,
   );
   return true;
 }
@@ -62,7 +52,7 @@ function* request(
 ): Call<string | null> {
   const { sys } = state;
   const frame = concat(HEAD, [1], le(nonce, 4), le(bytes, 2));
-  if ((yield* send(sys, Slot.RNGD, frame, RNG_NS)) < 0) return "(send)";
+  if ((yield* send(sys, Slot.RNGD, frame, RNG_NS)) < 0) return '(send)';
   const deadline = (yield sys.nsec()) + RNG_NS;
   let round = 0;
   for (;;) {
@@ -73,7 +63,7 @@ function* request(
     poll.clockFirst = true;
     poll.maxRounds = RNG_POLLS;
     poll.round = round;
-    if ((yield sys.runPoll()) < 0) return "(recv)";
+    if ((yield sys.runPoll()) < 0) return '(recv)';
     round = poll.round;
     if ((yield sys.recv(Slot.RNGD_RECV, REPLY_MAX, NONBLOCK | TRUNCATE)) < 0) {
       // Any receive error counts as an empty poll.

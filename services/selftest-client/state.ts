@@ -2,16 +2,16 @@
  * What the selftest client carries from step to step (sheet 80, sections 3 and 4): its slots, its nonce counters, its log
  * facade. One object per task; steps live in the files beside it.
  */
-import { serviceIdOf } from "../../kernel-model/abi.ts";
-import type { ServiceId } from "../../kernel-model/abi.ts";
-import type { Sys } from "../../kernel-model/sys.ts";
-import { NonceGen, ReplyBuffer } from "../lib/correlation.ts";
-import { Inbox } from "../lib/inbox.ts";
-import type { Call } from "../lib/ipc.ts";
-import { NexusLog } from "../lib/nexus-log.ts";
-import type { MetricsClient } from "../lib/nexus-metrics.ts";
+import { serviceIdOf } from '../../kernel-model/abi.ts';
+import type { ServiceId } from '../../kernel-model/abi.ts';
+import type { Sys } from '../../kernel-model/sys.ts';
+import { NonceGen, ReplyBuffer } from '../lib/correlation.ts';
+import { Inbox } from '../lib/inbox.ts';
+import type { Call } from '../lib/ipc.ts';
+import { NexusLog } from '../lib/nexus-log.ts';
+import type { MetricsClient } from '../lib/nexus-metrics.ts';
 
-export const NAME = "selftest-client";
+export const NAME = 'selftest-client';
 /** The task's canonical id (sheet 80, section 1). */
 export const OWN_SERVICE_ID: ServiceId = serviceIdOf(NAME);
 
@@ -24,8 +24,14 @@ export const Slot = {
   VFSD_RECV: 0x04,
   POLICYD: 0x07,
   POLICYD_RECV: 0x08,
+  BUNDLEMGRD: 0x09,
+  BUNDLEMGRD_RECV: 0x0a,
+  UPDATED: 0x0b,
+  UPDATED_RECV: 0x0c,
   SAMGRD: 0x0d,
   SAMGRD_RECV: 0x0e,
+  EXECD: 0x0f,
+  EXECD_RECV: 0x10,
   KEYSTORED: 0x11,
   KEYSTORED_RECV: 0x12,
   STATEFSD: 0x13,
@@ -51,6 +57,10 @@ export interface SelftestOptions {
   readonly routingUnchecked: boolean;
   /** quirk wait-by-rounds: rate-window waits end after 16,384 yields. */
   readonly waitByRounds: boolean;
+  /** quirk child-exit-unchecked: `child exit ok` whatever the exit code. */
+  readonly childExitUnchecked: boolean;
+  /** The payload of S35, as execd has it; its header is printed. */
+  readonly helloElf: Uint8Array;
   /** quirk silent-sink. */
   readonly silentSink: boolean;
   /** quirk inbox-discards. */
@@ -59,48 +69,57 @@ export interface SelftestOptions {
 
 /** Steps of sheet 80, section 5; `wait` is the rate-window wait between S40, S41 and S42. */
 export type StepId =
-  | "S01"
-  | "S02"
-  | "S05"
-  | "S06"
-  | "S07"
-  | "S08"
-  | "S09"
-  | "S10"
-  | "S11"
-  | "S12"
-  | "S13"
-  | "S14"
-  | "S16"
-  | "S17"
-  | "S24"
-  | "S25"
-  | "S26"
-  | "S28"
-  | "S29"
-  | "S30"
-  | "S31"
-  | "S32"
-  | "S33"
-  | "S34"
-  | "S40"
-  | "wait"
-  | "S41"
-  | "wait-metrics"
-  | "S42"
-  | "S47"
-  | "S48"
-  | "S50"
-  | "S51"
-  | "S52"
-  | "S53"
-  | "S54"
-  | "S55"
-  | "S56"
-  | "S57"
-  | "S58"
-  | "S59"
-  | "S65";
+  | 'S01'
+  | 'S02'
+  | 'S04'
+  | 'S05'
+  | 'S06'
+  | 'S07'
+  | 'S08'
+  | 'S09'
+  | 'S10'
+  | 'S11'
+  | 'S12'
+  | 'S13'
+  | 'S14'
+  | 'S15'
+  | 'S16'
+  | 'S17'
+  | 'S24'
+  | 'S25'
+  | 'S26'
+  | 'S28'
+  | 'S29'
+  | 'S30'
+  | 'S31'
+  | 'S32'
+  | 'S33'
+  | 'S34'
+  | 'S35'
+  | 'S36'
+  | 'S37'
+  | 'S38'
+  | 'S39'
+  | 'S40'
+  | 'wait'
+  | 'S41'
+  | 'wait-metrics'
+  | 'S42'
+  | 'S47'
+  | 'S48'
+  | 'S49'
+  | 'S50'
+  | 'S51'
+  | 'S52'
+  | 'S53'
+  | 'S54'
+  | 'S55'
+  | 'S56'
+  | 'S57'
+  | 'S58'
+  | 'S59'
+  | 'S60'
+  | 'S65';
 
 /** A step's body. False: a fatal point (section 9), the task ends with an error. */
 export type Step = (state: SelftestState) => Call<boolean>;
@@ -163,6 +182,6 @@ export class SelftestState {
 
   /** Prints the marker with `ok`, or with `FAIL` (contract-only failures print nothing else, quirks.md). */
   *verdict(marker: string, passed: boolean): Call<void> {
-    yield this.sys.println(`SELFTEST: ${marker} ${passed ? "ok" : "FAIL"}`);
+    yield this.sys.println(`SELFTEST: ${marker} ${passed ? 'ok' : 'FAIL'}`);
   }
 }

@@ -13,7 +13,7 @@ import { keyBytes } from './key.ts';
 /** Bytes of the line's buffer; a piece that does not fit is left out whole. */
 export const DENIAL_LINE_MAX = 160;
 
-const AUDIT_SCOPE = ascii('statefsd.audit');
+const AUDIT_SCOPE = 'statefsd.audit';
 
 /** The denial's text, without the newline. */
 export function denialText(path: string, sender: ServiceId): Uint8Array {
@@ -35,5 +35,5 @@ export function denialText(path: string, sender: ServiceId): Uint8Array {
 export function* sendAudit(sys: Sys, logd: number, inboxSend: number, text: Uint8Array): Call<boolean> {
   const reply = yield sys.capClone(inboxSend);
   if (reply < 0) return false;
-  return (yield sys.send(logd, encodeAppendV1(LogLevel.INFO, AUDIT_SCOPE, text), NONBLOCK, 0, reply)) >= 0;
+  return (yield sys.send(logd, encodeAppendV1(LogLevel.INFO, ascii(AUDIT_SCOPE), text), NONBLOCK, 0, reply)) >= 0;
 }

@@ -10,7 +10,7 @@ import { CapKind } from '../../kernel-model/abi.ts';
 import type { Sys, Syscall } from '../../kernel-model/sys.ts';
 import { yields } from '../lib/ipc.ts';
 import type { Call } from '../lib/ipc.ts';
-import { VirtioBlk } from '../lib/virtio-blk-driver.ts';
+import { VirtioBlkDriver } from '../lib/virtio-blk-driver.ts';
 import { MemoryBlocks } from './blocks.ts';
 import type { StatefsdOptions } from './options.ts';
 import { CONTRACT_STORE, REFERENCE_STORE, Store } from './store.ts';
@@ -26,7 +26,7 @@ export const RETRY_YIELDS = 100;
 /** Contract: ns between the starts of two attempts. */
 export const RETRY_INTERVAL_NS = 1_000_000_000;
 
-/** The store a request is served from; null while the journal is not open. */
+/** A store whose device may issue syscalls. */
 export type ServingStore = Store<Syscall>;
 
 /** The two-way switch between memory and block device. */
@@ -34,7 +34,7 @@ export class Backend {
   readonly #sys: Sys;
   readonly #options: StatefsdOptions;
   readonly #storeOptions: StoreOptions;
-  readonly #driver: VirtioBlk;
+  readonly #driver: VirtioBlkDriver;
   #memory: ServingStore | null = null;
   #journal: ServingStore | null = null;
   #driverUp = false;
@@ -46,7 +46,7 @@ export class Backend {
     this.#sys = sys;
     this.#options = options;
     this.#storeOptions = options.staleTail ? REFERENCE_STORE : CONTRACT_STORE;
-    this.#driver = new VirtioBlk(sys, MMIO_SLOT, {
+    this.#driver = new VirtioBlkDriver(sys, MMIO_SLOT, {
       statusPreset: options.statusPreset,
       restartFails: options.restartFails,
     });
@@ -60,10 +60,9 @@ export class Backend {
     return null;
   }
 
-  /** The store to serve from. */
+  /** The store to serve from; null while there is none that could keep what it is given. */
   get store(): ServingStore | null {
-    if (this.#journal !== null) return this.#driver.needsRestart ? null : this.#journal;
-    return this.#options.restartFails ? this.#memory : null;
+    return this.#journal ?? (this.#options.restartFails ? this.#memory : null);
   }
 
   /** A change was asked for: in the reference memory stays the store from here on. */

@@ -9,6 +9,8 @@ import { budgetOf, CLOCK_EVERY, sendWithin, TIMEOUT, WOULD_BLOCK } from '../lib/
 import type { Budget, Call } from '../lib/ipc.ts';
 import { ascii } from '../lib/text.ts';
 import { unreachable } from '../../sim/assert.ts';
+import { capabilityName, decodeReply, encodeRequest, policyNonce, PolicyOp, PolicyStatus } from '../policyd/wire.ts';
+import type { PolicyNonce } from '../policyd/wire.ts';
 import type { StatefsRequest } from './wire.ts';
 
 /** Capabilities of policyd's set that guard the store. */
@@ -63,36 +65,9 @@ function keyRequirement(path: string, otherwise: readonly StatefsCapability[], s
   return { subject, anyOf: otherwise, path };
 }
 
-/** Nonce of a delegated check: per process from 1, u32. */
-export type CheckNonce = number & { readonly __brand: 'CheckNonce' };
-
-const CHECK_HEADER = 17;
-const CHECK_REPLY = 10;
-const ALLOW = 0;
-
-/** `PO` v2 CHECK_CAP_DELEGATED (section 10.3). */
-export function encodeCheck(nonce: CheckNonce, subject: ServiceId, capability: StatefsCapability): Uint8Array {
-  const frame = new Uint8Array(CHECK_HEADER + capability.length);
-  const view = new DataView(frame.buffer);
-  frame.set([0x50, 0x4f, 2, 5]);
-  view.setUint32(4, nonce, true);
-  view.setBigUint64(8, subject, true);
-  frame[16] = capability.length;
-  frame.set(ascii(capability), CHECK_HEADER);
-  return frame;
-}
-
-/** A delegated check's answer; null for any other frame. */
-export function decodeCheckReply(frame: Uint8Array): { readonly nonce: number; readonly status: number } | null {
-  if (frame.length !== CHECK_REPLY) return null;
-  if (frame[0] !== 0x50 || frame[1] !== 0x4f || frame[2] !== 2 || frame[3] !== 0x85) return null;
-  const nonce = new DataView(frame.buffer, frame.byteOffset, frame.byteLength).getUint32(4, true);
-  return { nonce, status: frame[8] ?? 0xff };
-}
-
 /** Time for one check, both ways. */
 export const CHECK_BUDGET_NS = 2_000_000_000;
-/** Receive buffer of a check: a longer frame is cut and then is not an answer, unless the cut makes it one. */
+/** Receive buffer of a check: longer than an answer, so that a frame cut to it is none. */
 const CHECK_BUFFER = 16;
 
 /** The slots a checker works with. */
@@ -127,8 +102,8 @@ export class PolicyChecker {
 
   *#check(subject: ServiceId, capability: StatefsCapability): Call<boolean> {
     const sys = this.#sys;
-    this.#lastNonce = (this.#lastNonce + 1) >>> 0;
-    const nonce = this.#lastNonce as CheckNonce;
+    const nonce = policyNonce(this.#lastNonce + 1);
+    this.#lastNonce = nonce;
     const reply = yield sys.capClone(this.#slots.inboxSend);
     if (reply < 0) return false;
     const budget = yield* budgetOf(sys, CHECK_BUDGET_NS);
@@ -140,7 +115,7 @@ export class PolicyChecker {
     return yield* this.#answer(nonce, { deadline: budget.deadline, round: 0 });
   }
 
-  *#answer(nonce: CheckNonce, budget: Budget): Call<boolean> {
+  *#answer(nonce: PolicyNonce, budget: Budget): Call<boolean> {
     const sys = this.#sys;
     for (;;) {
       const poll = sys.beginPoll();
@@ -153,12 +128,12 @@ export class PolicyChecker {
       if (ended < 0) return false;
       const received = yield sys.recv(this.#slots.inboxRecv, CHECK_BUFFER, NONBLOCK | TRUNCATE);
       if (received < 0 && received !== WOULD_BLOCK) return false;
-      const answer = received < 0 ? null : decodeCheckReply(sys.message.payload);
-      if (answer !== null && answer.nonce === nonce) return answer.status === ALLOW;
+      const answer = received < 0 ? null : checkAnswer(sys.message.payload);
+      if (answer !== null && answer.nonce === nonce) return answer.status === PolicyStatus.ALLOW;
       if (answer !== null && this.#lateReplyDenies) return false;
       // Not ours: logd's acknowledgements of audit records, and answers to checks that were given up (COR-3).
       if (received >= 0) this.#countSkipped(answer === null ? 'foreign' : 'late');
-      if (budget.round % CLOCK_EVERY === CLOCK_EVERY - 1 && (yield sys.nsec()) >= budget.deadline) return false;
+      if (budget.round % CLOCK_EVERY === 0 && (yield sys.nsec()) >= budget.deadline) return false;
       budget.round += 1;
     }
   }
@@ -167,4 +142,16 @@ export class PolicyChecker {
     this.#skipped += 1;
     this.#sys.note(`policy-inbox-skipped-${kind}`, this.#skipped);
   }
+}
+
+/** CHECK_CAP_DELEGATED, version 2 (section 10.3). */
+function encodeCheck(nonce: PolicyNonce, subject: ServiceId, capability: StatefsCapability): Uint8Array {
+  const name = capabilityName(ascii(capability));
+  return encodeRequest({ op: 'check_cap_delegated', version: 2, nonce, subject, capability: name });
+}
+
+/** An answer to some delegated check of ours; null for any other frame. */
+function checkAnswer(frame: Uint8Array): { readonly nonce: PolicyNonce; readonly status: number } | null {
+  const reply = decodeReply(frame);
+  return reply?.version === 2 && reply.op === PolicyOp.CHECK_CAP_DELEGATED ? reply : null;
 }

@@ -33,7 +33,7 @@ export interface JournalRecord {
 
 /** Reflected Castagnoli polynomial of CRC-32C. */
 const CRC32C_POLYNOMIAL = 0x82f6_3b78;
-const CRC32C_TABLE = crc32cTable();
+const CRC32C_TABLE: Readonly<Uint32Array> = crc32cTable();
 
 function crc32cTable(): Uint32Array {
   const table = new Uint32Array(256);

@@ -3,6 +3,8 @@
  * flushed.
  */
 import type { BlockDevice, BlockFault } from './blocks.ts';
+import { CONTRACT_STORE, Store } from './store.ts';
+import type { StoreOptions } from './store.ts';
 
 /** Runs a generator whose device never yields. */
 export function run<T>(generator: Generator<never, T, number>): T {
@@ -21,6 +23,18 @@ export function utf8(text: string): Uint8Array {
   return new TextEncoder().encode(text);
 }
 
+/** Opens a store that must open. */
+export function openStore(device: BlockDevice<never>, options: StoreOptions = CONTRACT_STORE): Store<never> {
+  const store = run(Store.open(device, options));
+  if (typeof store === 'string') throw new Error(store);
+  return store;
+}
+
+/** A stored value as text, or the error. */
+export function textOf(value: Uint8Array | string): string {
+  return typeof value === 'string' ? `error ${value}` : Buffer.from(value).toString();
+}
+
 /**
  * A write-back device: reads see every write, the medium only what was flushed. The log of writes since the last flush
  * says what a power cut may lose.
@@ -37,6 +51,8 @@ export class WriteLogBlocks implements BlockDevice<never> {
   history: { readonly index: number; readonly data: Uint8Array }[] = [];
   /** Fails the operation whose count reaches this. */
   failAt = Infinity;
+  /** Fails the operations it says, by their count from 1. A failed operation does nothing. */
+  failing: ((count: number) => boolean) | null = null;
   #count = 0;
   #current: Uint8Array[];
 
@@ -90,6 +106,6 @@ export class WriteLogBlocks implements BlockDevice<never> {
 
   #fails(): boolean {
     this.#count += 1;
-    return this.#count === this.failAt;
+    return this.#count === this.failAt || this.failing?.(this.#count) === true;
   }
 }

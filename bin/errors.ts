@@ -1,0 +1,38 @@
+/** How the command line ends: exit codes, and the error that stands for bad usage or input. */
+
+/** Exit codes of every command. */
+export const ExitCode = {
+  PASSED: 0,
+  FAILED: 1,
+  USAGE: 2,
+  INTERNAL: 70,
+} as const;
+
+/** Bad usage or input: one line that names the place and what was expected. Ends the command with exit code 2. */
+export class UsageError extends Error {
+  override readonly name = 'UsageError';
+}
+
+/** The system's reason for a failed file operation, in a few words. */
+export function reasonOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const code = (error as NodeJS.ErrnoException).code;
+  switch (code) {
+    case 'ENOENT':
+      return 'no such file';
+    case 'EACCES':
+    case 'EPERM':
+      return 'permission denied';
+    case 'EISDIR':
+      return 'is a directory';
+    case 'ENOSPC':
+    case 'EDQUOT':
+      return 'no space left on device';
+    case 'EROFS':
+      return 'read-only file system';
+    case 'ENOTDIR':
+      return 'a part of the path is not a directory';
+    default:
+      return code ?? error.message;
+  }
+}

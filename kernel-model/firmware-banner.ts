@@ -1,0 +1,75 @@
+/**
+ * What the firmware prints before the kernel's first byte (sheet 05, Appendix B; reference log, lines 1 to 61). Not part
+ * of the OS: only runs that ask for it print it. One hart is measured, two are from the sheet's table; for three and four
+ * the sizes are continued by the same steps.
+ */
+
+/** The banner, every line with CR LF. `harts` is 1..4. */
+export function firmwareBanner(harts: number): string {
+  const more = harts - 1;
+  const list = Array.from({ length: harts }, (_, hart) => `${hart}*`).join(',');
+  const lines = [
+    '',
+    'OpenSBI v1.5',
+    '   ____                    _____ ____ _____',
+    '  / __ \\                  / ____|  _ \\_   _|',
+    ' | |  | |_ __   ___ _ __ | (___ | |_) || |',
+    " | |  | | '_ \\ / _ \\ '_ \\ \\___ \\|  _ < | |",
+    ' | |__| | |_) |  __/ | | |____) | |_) || |_',
+    '  \\____/| .__/ \\___|_| |_|_____/|____/_____|',
+    '        | |',
+    '        |_|',
+    '',
+    'Platform Name             : riscv-virtio,qemu',
+    'Platform Features         : medeleg',
+    `Platform HART Count       : ${harts}`,
+    'Platform IPI Device       : aclint-mswi',
+    'Platform Timer Device     : aclint-mtimer @ 10000000Hz',
+    'Platform Console Device   : uart8250',
+    'Platform HSM Device       : ---',
+    'Platform PMU Device       : ---',
+    'Platform Reboot Device    : syscon-reboot',
+    'Platform Shutdown Device  : syscon-poweroff',
+    'Platform Suspend Device   : ---',
+    'Platform CPPC Device      : ---',
+    'Firmware Base             : 0x80000000',
+    `Firmware Size             : ${327 + 10 * more} KB`,
+    'Firmware RW Offset        : 0x40000',
+    `Firmware RW Size          : ${71 + 10 * more} KB`,
+    `Firmware Heap Offset      : 0x${(0x49000 + 0x2000 * more).toString(16)}`,
+    `Firmware Heap Size        : ${35 + 2 * more} KB (total), 2 KB (reserved), 11 KB (used), ${21 + 2 * more} KB (free)`,
+    'Firmware Scratch Size     : 4096 B (total), 416 B (used), 3680 B (free)',
+    'Runtime SBI Version       : 2.0',
+    '',
+    'Domain0 Name              : root',
+    'Domain0 Boot HART         : 0',
+    `Domain0 HARTs             : ${list}`,
+    'Domain0 Region00          : 0x0000000000100000-0x0000000000100fff M: (I,R,W) S/U: (R,W)',
+    'Domain0 Region01          : 0x0000000010000000-0x0000000010000fff M: (I,R,W) S/U: (R,W)',
+    'Domain0 Region02          : 0x0000000002000000-0x000000000200ffff M: (I,R,W) S/U: ()',
+    'Domain0 Region03          : 0x0000000080040000-0x000000008005ffff M: (R,W) S/U: ()',
+    'Domain0 Region04          : 0x0000000080000000-0x000000008003ffff M: (R,X) S/U: ()',
+    'Domain0 Region05          : 0x000000000c400000-0x000000000c5fffff M: (I,R,W) S/U: (R,W)',
+    'Domain0 Region06          : 0x000000000c000000-0x000000000c3fffff M: (I,R,W) S/U: (R,W)',
+    'Domain0 Region07          : 0x0000000000000000-0xffffffffffffffff M: () S/U: (R,W,X)',
+    'Domain0 Next Address      : 0x0000000080200000',
+    'Domain0 Next Arg1         : 0x0000000090800000',
+    'Domain0 Next Mode         : S-mode',
+    'Domain0 SysReset          : yes',
+    'Domain0 SysSuspend        : yes',
+    '',
+    'Boot HART ID              : 0',
+    'Boot HART Domain          : root',
+    'Boot HART Priv Version    : v1.12',
+    'Boot HART Base ISA        : rv64imafdcbvhg',
+    'Boot HART ISA Extensions  : smaia,smepmp,smstateen,sscofpmf,sstc,zicntr,zihpm,zkr,smcntrpmf,zicboz,zicbom,svpbmt,sdtrig,smcsrind,smcdeleg,sscsrind,ssccfg,s',
+    'Boot HART PMP Count       : 16',
+    'Boot HART PMP Granularity : 2 bits',
+    'Boot HART PMP Address Bits: 54',
+    'Boot HART MHPM Info       : 16 (0x0007fff8)',
+    'Boot HART Debug Triggers  : 2 triggers',
+    'Boot HART MIDELEG         : 0x0000000000003666',
+    'Boot HART MEDELEG         : 0x0000000000f0b509',
+  ];
+  return lines.map((line) => `${line}\r\n`).join('');
+}

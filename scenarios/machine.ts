@@ -1,0 +1,121 @@
+/**
+ * One powered-on machine: board, devices, kernel and the programs of its image, built from a scenario's boot (design,
+ * "The house"). Nothing here touches files or clocks of the host; the disk and the UART's reader are handed in.
+ */
+import { bootSequence } from '../kernel-model/boot.ts';
+import { firmwareBanner } from '../kernel-model/firmware-banner.ts';
+import { Kernel } from '../kernel-model/kernel.ts';
+import { kernelMemory } from '../kernel-model/kernel-memory.ts';
+import { aclintPort } from '../kernel-model/smp.ts';
+import { VIRT_BOARD, buildBoard } from '../sim/board.ts';
+import type { Board, VirtioFactory, VirtioKind } from '../sim/board.ts';
+import type { BlockImage } from '../sim/block-image.ts';
+import type { MmioDevice } from '../sim/memory.ts';
+import { Streams } from '../sim/streams.ts';
+import type { TraceListener } from '../sim/trace.ts';
+import { VIRTIO_BLK_S_IOERR, VirtioBlk } from '../sim/virtio/blk.ts';
+import type { BlkFaults } from '../sim/virtio/blk.ts';
+import { VirtioMmio } from '../sim/virtio/mmio-transport.ts';
+import { VirtioNet } from '../sim/virtio/net.ts';
+import { VirtioRng } from '../sim/virtio/rng.ts';
+import { kernelImageOf } from './programs.ts';
+import type { Boot, Scenario } from './scenario.ts';
+
+/** What a machine needs from its owner. */
+export interface MachineParts {
+  readonly scenario: Scenario;
+  readonly boot: Boot;
+  /** 1 for the first boot of a run; part of every stream's name. */
+  readonly bootNumber: number;
+  readonly disk: BlockImage;
+  /** Every byte that leaves the UART until the machine is stopped. */
+  readonly uart: (byte: number) => void;
+  readonly traceListeners: readonly TraceListener[];
+}
+
+/** A machine that can be run in slices. */
+export interface Machine {
+  readonly board: Board;
+  readonly kernel: Kernel;
+  /** Ends the run before anything else happens; later UART bytes are not handed out. */
+  stop(): void;
+}
+
+/** Builds and powers on. */
+export function buildMachine(parts: MachineParts): Machine {
+  const { scenario, boot } = parts;
+  const streams = new Streams(scenario.seed, parts.bootNumber);
+  let stopped = false;
+  let halt = (): void => undefined;
+  const description = { ...VIRT_BOARD, harts: scenario.machine.harts };
+  const board = buildBoard(description, {
+    uartSink: (byte) => {
+      if (!stopped) parts.uart(byte);
+    },
+    onFinish: () => halt(),
+    virtio: description.virtio.slots.flatMap((kind, slot): readonly VirtioFactory[] =>
+      kind === 'empty' ? [] : [{ slot, create: (context) => createDevice(kind, context, parts, streams) }],
+    ),
+  });
+  for (const listener of parts.traceListeners) board.trace.listen(listener);
+  const kernel = new Kernel({
+    board: { clock: board.clock, trace: board.trace, memory: board.ram },
+    uart: { transmit: (byte) => board.uart.write(0, 1, byte) },
+    image: kernelImageOf(scenario, boot),
+    memory: kernelMemory({ bus: board.bus }),
+    boot: bootSequence({ ipi: aclintPort(board.mswi, board.harts) }),
+  });
+  // The firmware prints before the kernel's first instruction; its time is part of the power-on (sheet 05, section 3.2).
+  if (scenario.firmwareBanner) board.uart.transmit(firmwareBanner(scenario.machine.harts));
+  const stop = (): void => {
+    stopped = true;
+    kernel.requestStop();
+  };
+  halt = stop;
+  return { board, kernel, stop };
+}
+
+type DeviceContext = Parameters<VirtioFactory['create']>[0];
+
+function createDevice(
+  kind: Exclude<VirtioKind, 'empty'>,
+  context: DeviceContext,
+  parts: MachineParts,
+  streams: Streams,
+): MmioDevice {
+  switch (kind) {
+    case 'net':
+      return new VirtioMmio(new VirtioNet(), context);
+    case 'rng': {
+      const entropy = streams.stream('virtio-rng');
+      return new VirtioMmio(
+        new VirtioRng({
+          fill: (target) => {
+            entropy.fill(target);
+          },
+        }),
+        context,
+      );
+    }
+    case 'blk':
+      return new VirtioMmio(new VirtioBlk(parts.disk, { faults: diskFaults(parts.boot, context) }), context);
+  }
+}
+
+/** The boot's disk faults as the device's plan; each hit is a trace event. */
+function diskFaults(boot: Boot, context: DeviceContext): BlkFaults {
+  const from = boot.faults.blockWritesFailFrom;
+  return {
+    onRequest: (request) => {
+      if (from === null || request.op !== 'write' || request.index < from) return null;
+      if (context.trace.on) {
+        context.trace.emit({
+          kind: 'fault',
+          name: 'block-writes-fail-from',
+          detail: `write ${request.index} answered IOERR`,
+        });
+      }
+      return { status: VIRTIO_BLK_S_IOERR };
+    },
+  };
+}

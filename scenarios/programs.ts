@@ -1,0 +1,170 @@
+/**
+ * From names to options: the one place where quirks and faults of a scenario become the plain options of kernel and
+ * services (quirks.md: nobody below sees the table), and where the boot image is put together.
+ */
+import type { KernelImage } from '../kernel-model/image.ts';
+import { REFERENCE_ADDRESSES } from '../kernel-model/layout.ts';
+import type { Program } from '../kernel-model/sys.ts';
+import { initProgram } from '../services/init/main.ts';
+import type { InitOptions } from '../services/init/state.ts';
+import { keystoredProgram } from '../services/keystored/main.ts';
+import { serviceProgram } from '../services/lib/entry.ts';
+import { yieldForever } from '../services/lib/ipc.ts';
+import { LOGD_CONTRACT, logdProgram } from '../services/logd/main.ts';
+import { METRICSD_CONTRACT, metricsdProgram } from '../services/metricsd/main.ts';
+import { policydProgram } from '../services/policyd/main.ts';
+import { withGrants, withoutGrants } from '../services/policyd/policy.ts';
+import type { PolicySet } from '../services/policyd/policy.ts';
+import { BASE_RECIPE, TIMED_RECIPE, compilePolicy } from '../services/policyd/recipe.ts';
+import { rngdProgram } from '../services/rngd/main.ts';
+import { samgrdProgram } from '../services/samgrd/main.ts';
+import { selftestProgram } from '../services/selftest-client/main.ts';
+import { statefsdProgram } from '../services/statefsd/main.ts';
+import { assert } from '../sim/assert.ts';
+import { initElf, serviceElf } from './elfs.ts';
+import { DEFAULT_STACK_PAGES, IMAGES, SLOT_ORDER, STACK_PAGES } from './images.ts';
+import type { ImageDefinition } from './images.ts';
+import type { QuirkSet } from './quirks.ts';
+import type { Boot, Faults, Scenario } from './scenario.ts';
+
+/** Name under which the first task runs (sheet 10, section 1.6). */
+const INIT = 'init-lite';
+/** Tasks that may set others' QoS (sheet 10, section 5.4). */
+const QOS_ADMINISTRATORS: readonly string[] = ['execd', 'policyd'];
+/** Receive buffers of servers, bytes: the protocol's own limit, and what the reference cuts to (quirk receive-cut). */
+const RECEIVE_MAX = 8192;
+const RECEIVE_CUT = 512;
+
+/** The kernel's boot image for one boot of a scenario. */
+export function kernelImageOf(scenario: Scenario, boot: Boot): KernelImage {
+  const definition = IMAGES.get(scenario.image);
+  assert(definition !== undefined, 'the scenario names no image');
+  const { quirks } = scenario;
+  const programs = new Map<string, Program>([[INIT, initProgram(initOptions(definition, boot.faults, quirks))]]);
+  for (const service of definition.services) programs.set(service, programOf(service, definition, boot.faults, quirks));
+  return {
+    initElf: initElf(INIT),
+    initName: INIT,
+    qosAdministrators: QOS_ADMINISTRATORS,
+    programs,
+    addresses: REFERENCE_ADDRESSES,
+    options: {
+      loneReceiverEinval: quirks.has('lone-receiver-einval'),
+      kselftestUnchecked: quirks.has('kselftest-unchecked'),
+      userExceptionFatal: quirks.has('user-exception-fatal'),
+      faultNoWake: quirks.has('fault-no-wake'),
+    },
+    harts: scenario.machine.harts,
+    icount: scenario.machine.icount,
+    skipPolls: scenario.machine.skipPolls,
+  };
+}
+
+function initOptions(definition: ImageDefinition, faults: Faults, quirks: QuirkSet): InitOptions {
+  const present = definition.services.filter((service) => !faults.without.includes(service));
+  return {
+    services: present.map((name) => ({
+      name,
+      stackPages: STACK_PAGES.get(name) ?? DEFAULT_STACK_PAGES,
+      elf: serviceElf(name),
+    })),
+    slotOrder: SLOT_ORDER,
+    required: definition.required.filter((service) => !faults.without.includes(service)),
+    routeFailOpen: quirks.has('route-fail-open'),
+    bootSlotByte: quirks.has('boot-slot-byte') ? 5 : 7,
+    producersReachMetricsd: !quirks.has('metrics-unrouted'),
+    statefsReachesLogd: !quirks.has('statefs-audit-lost'),
+  };
+}
+
+/** The program of one service, or what a fault puts in its place. */
+function programOf(service: string, definition: ImageDefinition, faults: Faults, quirks: QuirkSet): Program {
+  if (faults.dead.includes(service)) return serviceProgram(service, deadService);
+  if (faults.silent.includes(service)) return serviceProgram(service, yieldForever);
+  const receiveMax = quirks.has('receive-cut') ? RECEIVE_CUT : RECEIVE_MAX;
+  const inboxDiscards = quirks.has('inbox-discards');
+  const silentSink = quirks.has('silent-sink');
+  const errorDropsNonce = quirks.has('error-drops-nonce');
+  const countRejects = !quirks.has('no-reject-counters');
+  switch (service) {
+    case 'keystored':
+      return keystoredProgram({ receiveMax, inboxDiscards, stashAuthorises: quirks.has('stash-authorises') });
+    case 'rngd':
+      return rngdProgram({
+        receiveMax,
+        inboxDiscards,
+        stashAuthorises: quirks.has('stash-authorises'),
+        staleBytes: quirks.has('blk-status-preset'),
+      });
+    case 'policyd':
+      return policydProgram({
+        policy: policyOf(faults, quirks),
+        auditDecisionByte: quirks.has('audit-decision-byte'),
+        capCheckAsSender: quirks.has('cap-check-subject'),
+        inboxDiscards,
+        receiveMax,
+      });
+    case 'logd':
+      return logdProgram({
+        ...LOGD_CONTRACT,
+        receiveMax,
+        lifetimeBudget: quirks.has('lifetime-budget'),
+        querySkips: quirks.has('query-skips'),
+        countRejects,
+        dropAppends: faults.logdDropsAppends,
+      });
+    case 'metricsd':
+      return metricsdProgram({
+        ...METRICSD_CONTRACT,
+        receiveMax,
+        segmentMaxBytes: quirks.has('receive-cut') ? Infinity : METRICSD_CONTRACT.segmentMaxBytes,
+        readyBeforeProof: quirks.has('ready-before-proof'),
+        walUnacknowledged: quirks.has('wal-unacknowledged'),
+        rollupByCount: quirks.has('rollup-by-count'),
+        errorDropsNonce,
+        inboxDiscards,
+        silentSink,
+        redact: !quirks.has('no-redaction'),
+        countRejects,
+      });
+    case 'samgrd':
+      return samgrdProgram({ receiveMax });
+    case 'statefsd':
+      return statefsdProgram({
+        receiveCut: quirks.has('receive-cut'),
+        errorDropsNonce,
+        auditLost: quirks.has('statefs-audit-lost'),
+        restartFails: quirks.has('statefs-restart'),
+        staleTail: quirks.has('statefs-tail'),
+        statusPreset: quirks.has('blk-status-preset'),
+        lateReplyDenies: quirks.has('late-reply-denies'),
+      });
+    case 'selftest-client':
+      return selftestProgram({
+        steps: definition.steps,
+        capCheckFiveBytes: quirks.has('cap-check-reply'),
+        capCheckOtherSubject: quirks.has('cap-check-subject'),
+        routingUnchecked: quirks.has('routing-unchecked'),
+        childExitUnchecked: quirks.has('child-exit-unchecked'),
+        helloElf: new Uint8Array(0),
+        waitByRounds: quirks.has('wait-by-rounds'),
+        silentSink,
+        inboxDiscards,
+      });
+    default:
+      assert(false, `no program for service ${service}`);
+  }
+}
+
+/** Fault `dead`: gone before it has done anything. */
+ 
+function* deadService(): Generator<never, null, number> {
+  return null;
+}
+
+function policyOf(faults: Faults, quirks: QuirkSet): PolicySet {
+  const files = quirks.has('metrics-unrouted') ? [BASE_RECIPE] : [BASE_RECIPE, TIMED_RECIPE];
+  const compiled = compilePolicy(files);
+  assert(compiled.ok, 'the embedded recipe does not compile');
+  return withGrants(withoutGrants(compiled.policy, faults.deny), faults.allow);
+}
