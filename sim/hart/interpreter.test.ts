@@ -1,10 +1,10 @@
-import { describe, expect, it } from "vitest";
-import { assemble } from "./asm.ts";
-import { HIGH } from "./state.ts";
-import { DATA_SIZE, randomProgram, startRegisters } from "./test-kit.ts";
-import { Chance, CODE, DATA, HartRig, ModelHart } from "./testing.ts";
+import { describe, expect, it } from 'vitest';
+import { assemble } from './asm.ts';
+import { HIGH } from './state.ts';
+import { DATA_SIZE, randomProgram, startRegisters } from './test-kit.ts';
+import { Chance, CODE, DATA, HartRig, ModelHart } from './testing.ts';
 
-const ECALL = { reason: "trap", cause: 8, tval: 0n };
+const ECALL = { reason: 'trap', cause: 8, tval: 0n };
 const PROGRAMS = 60;
 const LENGTH = 700;
 
@@ -12,7 +12,7 @@ const LENGTH = 700;
 function prepare(seed: number): {
   rig: HartRig;
   entry: number;
-  instructions: ReturnType<typeof randomProgram>["instructions"];
+  instructions: ReturnType<typeof randomProgram>['instructions'];
 } {
   const chance = new Chance(seed);
   const rig = new HartRig();
@@ -26,8 +26,8 @@ function prepare(seed: number): {
   return { rig, entry, instructions: program.instructions };
 }
 
-describe("random programs", () => {
-  it("end like the model, instruction by instruction counted", () => {
+describe('random programs', () => {
+  it('end like the model, instruction by instruction counted', () => {
     for (let seed = 1; seed <= PROGRAMS; seed++) {
       const { rig, instructions } = prepare(seed * 7717);
       const model = new ModelHart(rig.ram.bytes.slice());
@@ -43,7 +43,7 @@ describe("random programs", () => {
     }
   });
 
-  it("end the same however the run is cut", () => {
+  it('end the same however the run is cut', () => {
     for (let seed = 1; seed <= PROGRAMS; seed++) {
       const whole = prepare(seed * 31_337).rig;
       expect(whole.hart.run(1_000_000)).toEqual(ECALL);
@@ -52,11 +52,11 @@ describe("random programs", () => {
         const { rig } = prepare(seed * 31_337);
         const { state } = rig.hart;
         let stop = rig.hart.run(0);
-        while (stop.reason === "budget") {
+        while (stop.reason === 'budget') {
           const budget = chance.below(most + 1);
           const before = state.retired;
           stop = rig.hart.run(budget);
-          if (stop.reason === "budget" && state.retired - before !== budget) expect.fail("budget not exact");
+          if (stop.reason === 'budget' && state.retired - before !== budget) expect.fail('budget not exact');
         }
         expect(stop).toEqual(ECALL);
         expect(Buffer.compare(Buffer.from(state.x.buffer), Buffer.from(whole.hart.state.x.buffer))).toBe(0);
@@ -75,32 +75,32 @@ function run(source: string, rig = new HartRig()): HartRig {
   return rig;
 }
 
-describe("stops", () => {
-  it("a budget of 0 runs nothing, not even into a trap", () => {
+describe('stops', () => {
+  it('a budget of 0 runs nothing, not even into a trap', () => {
     const rig = new HartRig();
-    expect(rig.hart.run(0).reason).toBe("budget");
+    expect(rig.hart.run(0).reason).toBe('budget');
     rig.hart.state.pc = 0n;
-    expect(rig.hart.run(0).reason).toBe("budget");
-    expect(rig.hart.run(1).reason).toBe("trap");
+    expect(rig.hart.run(0).reason).toBe('budget');
+    expect(rig.hart.run(1).reason).toBe('trap');
   });
 
-  it("a trap does not retire, keeps pc, and can be resumed behind", () => {
-    const rig = run("li a0, 5\n ecall\n li a0, 6\n ebreak");
+  it('a trap does not retire, keeps pc, and can be resumed behind', () => {
+    const rig = run('li a0, 5\n ecall\n li a0, 6\n ebreak');
     expect(rig.hart.stop).toEqual(ECALL);
     expect(rig.hart.state.retired).toBe(1);
     expect(rig.hart.state.pc).toBe(BigInt(CODE + 4));
     expect(rig.hart.run(5)).toEqual(ECALL);
     rig.hart.state.pc += 4n;
-    expect(rig.hart.run(5)).toEqual({ reason: "trap", cause: 3, tval: 0n });
+    expect(rig.hart.run(5)).toEqual({ reason: 'trap', cause: 3, tval: 0n });
     expect(rig.hart.getX(10)).toBe(6n);
     expect(rig.hart.state.retired).toBe(2);
   });
 
-  it("c.ebreak is a breakpoint with tval 0", () => {
-    expect(run("c.ebreak").hart.stop).toEqual({ reason: "trap", cause: 3, tval: 0n });
+  it('c.ebreak is a breakpoint with tval 0', () => {
+    expect(run('c.ebreak').hart.stop).toEqual({ reason: 'trap', cause: 3, tval: 0n });
   });
 
-  it("privileged instructions and CSRs are illegal in user mode and report their bits", () => {
+  it('privileged instructions and CSRs are illegal in user mode and report their bits', () => {
     const WORDS = [
       0x1020_0073, // sret
       0x3020_0073, // mret
@@ -122,27 +122,27 @@ describe("stops", () => {
     for (const word of WORDS) {
       const rig = new HartRig();
       rig.code(CODE, word);
-      expect(rig.hart.run(1), word.toString(16)).toEqual({ reason: "trap", cause: 2, tval: BigInt(word) });
+      expect(rig.hart.run(1), word.toString(16)).toEqual({ reason: 'trap', cause: 2, tval: BigInt(word) });
       expect(rig.hart.getX(10)).toBe(0n);
     }
   });
 
-  it("writes to x0 vanish and never come back", () => {
-    const rig = run("li t0, 9\n add zero, t0, t0\n mv a0, zero\n lui zero, 5\n mul zero, t0, t0\n mv a1, zero\n ecall");
+  it('writes to x0 vanish and never come back', () => {
+    const rig = run('li t0, 9\n add zero, t0, t0\n mv a0, zero\n lui zero, 5\n mul zero, t0, t0\n mv a1, zero\n ecall');
     expect(rig.hart.getX(10)).toBe(0n);
     expect(rig.hart.getX(11)).toBe(0n);
     expect(rig.hart.state.x[0]).toBe(0);
     expect(rig.hart.state.x[HIGH]).toBe(0);
   });
 
-  it("jumps far: links and targets carry across 32 bits", () => {
+  it('jumps far: links and targets carry across 32 bits', () => {
     const pages = new Map([
-      [0xf_ffff, { rights: "rx", page: 1 }],
-      [0x10_0000, { rights: "rx", page: 2 }],
+      [0xf_ffff, { rights: 'rx', page: 1 }],
+      [0x10_0000, { rights: 'rx', page: 2 }],
     ]);
     const rig = new HartRig(pages);
     const program = assemble(
-      ".zero 4088\n j over\n over: jal a0, next\n next: auipc a1, 0\n jal a2, back\n back: ecall",
+      '.zero 4088\n j over\n over: jal a0, next\n next: auipc a1, 0\n jal a2, back\n back: ecall',
       0xffff_f000,
     );
     rig.poke(0xffff_f000, program.bytes);
@@ -161,14 +161,14 @@ describe("stops", () => {
     expect(rig.hart.state.pc).toBe(0xffff_fffcn);
   });
 
-  it("jalr clears bit 0 of its target", () => {
-    const rig = run("la a0, there\n jalr ra, 1(a0)\n ebreak\n there: ecall");
+  it('jalr clears bit 0 of its target', () => {
+    const rig = run('la a0, there\n jalr ra, 1(a0)\n ebreak\n there: ecall');
     expect(rig.hart.stop).toEqual(ECALL);
   });
 });
 
-describe("counters (sheet 05, section 5)", () => {
-  it("count 2 ns per retired instruction; time is ticks of 100 ns", () => {
+describe('counters (sheet 05, section 5)', () => {
+  it('count 2 ns per retired instruction; time is ticks of 100 ns', () => {
     // The rig starts at 1000 ns.
     const rig = run(`rdcycle a0
       rdcycle a1
@@ -187,24 +187,24 @@ again: addi t0, t0, -1
     ]);
   });
 
-  it("read the same however the run is cut", () => {
+  it('read the same however the run is cut', () => {
     const rig = new HartRig();
-    rig.poke(CODE, assemble("nop\n nop\n rdcycle a0\n ecall", CODE).bytes);
-    while (rig.hart.run(1).reason === "budget");
+    rig.poke(CODE, assemble('nop\n nop\n rdcycle a0\n ecall', CODE).bytes);
+    while (rig.hart.run(1).reason === 'budget');
     expect(rig.hart.getX(10)).toBe(1004n);
   });
 });
 
-describe("code that changes", () => {
+describe('code that changes', () => {
   /** The code pages are writable here, under a second address too. */
   const pages = new Map([
-    [0x10, { rights: "rwx", page: 1 }],
-    [0x11, { rights: "rwx", page: 2 }],
-    [0x30, { rights: "rw", page: 1 }],
-    [0x20, { rights: "rw", page: 3 }],
+    [0x10, { rights: 'rwx', page: 1 }],
+    [0x11, { rights: 'rwx', page: 2 }],
+    [0x30, { rights: 'rw', page: 1 }],
+    [0x20, { rights: 'rw', page: 3 }],
   ]);
 
-  it("runs what was stored, after fence.i", () => {
+  it('runs what was stored, after fence.i', () => {
     const rig = run(
       `la s0, patch
       la s1, new
@@ -225,7 +225,7 @@ new:  addi a0, a0, 16`,
     expect(rig.hart.getX(10)).toBe(33n);
   });
 
-  it("sees its own stores at once, through any mapping, and in the middle of an instruction", () => {
+  it('sees its own stores at once, through any mapping, and in the middle of an instruction', () => {
     const rig = new HartRig(pages);
     const program = assemble(
       `la s0, patch
@@ -253,7 +253,7 @@ patch2: addi a0, a0, 5
     expect(rig.hart.getX(10)).toBe(1n + 17n + 5n);
   });
 
-  it("a program that writes each instruction before running it is cut as one likes", () => {
+  it('a program that writes each instruction before running it is cut as one likes', () => {
     const source = `la s0, slot
       li s1, 0x00150513
       li t0, 200
@@ -267,15 +267,15 @@ slot: .word 0
     for (const slice of [1, 3, 1000]) {
       const rig = new HartRig(pages);
       rig.poke(CODE, assemble(source, CODE).bytes);
-      while (rig.hart.run(slice).reason === "budget");
+      while (rig.hart.run(slice).reason === 'budget');
       expect({ ...rig.hart.stop }).toEqual(ECALL);
       expect(rig.hart.getX(10)).toBe(100n);
     }
   });
 
-  it("somebody else must tell: fenceI drops decoded code", () => {
-    const rig = run("again: addi a0, a0, 1\n ecall", new HartRig(pages));
-    rig.poke(CODE, assemble("addi a0, a0, 7", CODE).bytes);
+  it('somebody else must tell: fenceI drops decoded code', () => {
+    const rig = run('again: addi a0, a0, 1\n ecall', new HartRig(pages));
+    rig.poke(CODE, assemble('addi a0, a0, 7', CODE).bytes);
     rig.memory.fenceI();
     rig.hart.state.pc = BigInt(CODE);
     rig.hart.run(10);

@@ -2,11 +2,11 @@
  * Random programs that always end, for comparing harts: straight code with forward jumps, run over several times by a
  * loop that register tp counts. Base registers stay where they are, so that every access falls into the data pages.
  */
-import { compressedEncodingOf, encode, encodeCompressed } from "./encode.ts";
-import { decode } from "./decode.ts";
-import type { Mnemonic } from "./isa.ts";
-import { ENCODINGS, Op } from "./isa.ts";
-import type { Chance, ModelInstruction } from "./testing.ts";
+import { compressedEncodingOf, encode, encodeCompressed } from './encode.ts';
+import { decode } from './decode.ts';
+import type { Mnemonic } from './isa.ts';
+import { ENCODINGS, Op } from './isa.ts';
+import type { Chance, ModelInstruction } from './testing.ts';
 
 /** A program: its bytes, and each instruction by address. */
 export interface RandomProgram {
@@ -38,11 +38,13 @@ const BASES = [2, 8, 9] as const;
 const FREE = Array.from({ length: 32 }, (_, i) => i).filter((register) => !RESERVED.has(register));
 
 const named = (...formats: readonly string[]) => ENCODINGS.filter(({ format }) => formats.includes(format));
-const COMPUTE = named("r", "i", "u", "shift6", "shift5");
-const LOADS = named("load").filter(({ mnemonic }) => mnemonic !== "jalr");
-const STORES = named("s");
-const ATOMICS = named("amo", "lr");
-const BRANCHES = named("b");
+const COMPUTE = named('r', 'i', 'u', 'shift6', 'shift5');
+const LOADS = named('load').filter(({ mnemonic }) => mnemonic !== 'jalr');
+const STORES = named('s');
+const ATOMICS = named('amo', 'lr');
+const BRANCHES = named('b');
+/** fence, fence.i, pause. */
+const FENCES = [0x0ff0_000f, 0x0000_100f, 0x0100_000f] as const;
 
 /** An instruction whose place is not known yet; `to` is the index of a jump's target. */
 interface Draft {
@@ -70,8 +72,8 @@ export function randomProgram(chance: Chance, base: number, length: number): Ran
     return build(at[i]!, at[index]!);
   });
   // addi tp, tp, -1; beqz tp, +8; j start
-  words.push(encodeOrThrow("addi", 4, 4, 0, -1), encodeOrThrow("beq", 0, 4, 0, 8));
-  words.push(encodeOrThrow("jal", 0, 0, 0, base - (end + 8)));
+  words.push(encodeOrThrow('addi', 4, 4, 0, -1), encodeOrThrow('beq', 0, 4, 0, 8));
+  words.push(encodeOrThrow('jal', 0, 0, 0, base - (end + 8)));
   const instructions = new Map<number, ModelInstruction>();
   const bytes: number[] = [];
   for (const word of words) {
@@ -110,7 +112,7 @@ function draft(chance: Chance, index: number): Draft[] {
     }
     case 7: {
       const { mnemonic, format } = chance.pick(ATOMICS);
-      return plain(encodeOrThrow(mnemonic, rd, chance.pick(BASES), format === "lr" ? 0 : source(), 0));
+      return plain(encodeOrThrow(mnemonic, rd, chance.pick(BASES), format === 'lr' ? 0 : source(), 0));
     }
     case 8: {
       const { mnemonic } = chance.pick(BRANCHES);
@@ -118,32 +120,32 @@ function draft(chance: Chance, index: number): Draft[] {
       return [{ length: 4, to, target: true, build: (pc, target) => encodeOrThrow(mnemonic, 0, a, b, target - pc) }];
     }
     case 9: {
-      const name = chance.pick(["c.j", "c.beqz", "c.bnez"]);
-      const register = name === "c.j" ? 0 : 8 + chance.below(8);
+      const name = chance.pick(['c.j', 'c.beqz', 'c.bnez']);
+      const register = name === 'c.j' ? 0 : 8 + chance.below(8);
       const build = (pc: number, target: number): number =>
         encodeCompressed(compressedEncodingOf(name)!, { rd: 0, rs1: register, rs2: 0, imm: target - pc })!;
       return [{ length: 2, to, target: true, build }];
     }
     case 10: {
       if (chance.below(2) === 0)
-        return [{ length: 4, to, target: true, build: (pc, target) => encodeOrThrow("jal", rd, 0, 0, target - pc) }];
+        return [{ length: 4, to, target: true, build: (pc, target) => encodeOrThrow('jal', rd, 0, 0, target - pc) }];
       const build = (pc: number, target: number): number =>
-        encodeOrThrow("jalr", rd, 6, 0, target - (pc - 4) + (index & 1));
-      return [...plain(encodeOrThrow("auipc", 6, 0, 0, 0)), { length: 4, to: to + 1, target: false, build }];
+        encodeOrThrow('jalr', rd, 6, 0, target - (pc - 4) + (index & 1));
+      return [...plain(encodeOrThrow('auipc', 6, 0, 0, 0)), { length: 4, to: to + 1, target: false, build }];
     }
     case 11:
       return plain(chance.pick(FENCES));
     default: {
       const { mnemonic, format } = chance.pick(COMPUTE);
       const imm =
-        format === "i"
+        format === 'i'
           ? imm12
-          : format === "u"
+          : format === 'u'
             ? chance.word() & ~0xfff
-            : format === "r"
+            : format === 'r'
               ? 0
-              : chance.below(format === "shift5" ? 32 : 64);
-      return plain(encodeOrThrow(mnemonic, rd, format === "u" ? 0 : source(), format === "r" ? source() : 0, imm | 0));
+              : chance.below(format === 'shift5' ? 32 : 64);
+      return plain(encodeOrThrow(mnemonic, rd, format === 'u' ? 0 : source(), format === 'r' ? source() : 0, imm | 0));
     }
   }
 }

@@ -2,13 +2,13 @@
  * What the hart's tests share: a naive hart on bigints that follows the manual's text and knows nothing of the real one,
  * a rig that puts a real hart on a small board, and operands worth trying.
  */
-import type { BusWindow } from "../bus.ts";
-import { Bus } from "../bus.ts";
-import { Ram } from "../ram.ts";
-import { InstructionClock } from "./counters.ts";
-import { Hart } from "./hart.ts";
-import type { Access } from "./memory.ts";
-import { ACCESS_FAULT, HartMemory, PAGE_FAULT } from "./memory.ts";
+import type { BusWindow } from '../bus.ts';
+import { Bus } from '../bus.ts';
+import { Ram } from '../ram.ts';
+import { InstructionClock } from './counters.ts';
+import { Hart } from './hart.ts';
+import type { Access } from './memory.ts';
+import { ACCESS_FAULT, HartMemory, PAGE_FAULT } from './memory.ts';
 
 export const RAM_BASE = 0x8000_0000;
 export const RAM_PAGES = 16;
@@ -23,12 +23,12 @@ export interface Mapping {
 
 /** The pages that tests run in: code at 10000h (three pages), data at 20000h (two pages apart in RAM), a read-only page. */
 export const PAGES: ReadonlyMap<number, Mapping> = new Map([
-  [0x10, { rights: "rx", page: 1 }],
-  [0x11, { rights: "rx", page: 7 }],
-  [0x12, { rights: "rx", page: 3 }],
-  [0x20, { rights: "rw", page: 9 }],
-  [0x21, { rights: "rw", page: 5 }],
-  [0x23, { rights: "r", page: 11 }],
+  [0x10, { rights: 'rx', page: 1 }],
+  [0x11, { rights: 'rx', page: 7 }],
+  [0x12, { rights: 'rx', page: 3 }],
+  [0x20, { rights: 'rw', page: 9 }],
+  [0x21, { rights: 'rw', page: 5 }],
+  [0x23, { rights: 'r', page: 11 }],
 ]);
 export const CODE = 0x1_0000;
 export const DATA = 0x2_0000;
@@ -52,7 +52,7 @@ export class HartRig {
 
   translate(page: number, access: Access): number {
     const mapping = this.pages.get(page);
-    const right = access === "fetch" ? "x" : access === "load" ? "r" : "w";
+    const right = access === 'fetch' ? 'x' : access === 'load' ? 'r' : 'w';
     if (mapping === undefined || !mapping.rights.includes(right)) return PAGE_FAULT;
     if (mapping.page === null) return mapping.physical ?? ACCESS_FAULT;
     return RAM_BASE / 4096 + mapping.page;
@@ -172,12 +172,13 @@ const s32 = (value: bigint): bigint => BigInt.asIntN(32, value);
 const u32 = (value: bigint): bigint => BigInt.asUintN(32, value);
 
 /** Raised inside the model by a memory access. */
-class Fault {
-  readonly cause: number;
+class Fault extends Error {
+  readonly code: number;
   readonly tval: bigint;
 
   constructor(cause: number, tval: bigint) {
-    this.cause = cause;
+    super('fault');
+    this.code = cause;
     this.tval = tval;
   }
 }
@@ -204,7 +205,7 @@ export class ModelHart {
     } catch (fault) {
       if (!(fault instanceof Fault)) throw fault;
       this.reservation = null;
-      return { cause: fault.cause, tval: fault.tval };
+      return { cause: fault.code, tval: fault.tval };
     }
     this.x[0] = 0n;
     this.retired++;
@@ -216,56 +217,56 @@ export class ModelHart {
     const a = this.x[rs1]!;
     const b = this.x[rs2]!;
     const i = BigInt(imm);
-    const [base = "", width] = mnemonic.split(".");
-    if (width === "w" || width === "d") {
-      this.#atomic(base, width === "w" ? 4 : 8, rd, a, b);
+    const [base = '', width] = mnemonic.split('.');
+    if (width === 'w' || width === 'd') {
+      this.#atomic(base, width === 'w' ? 4 : 8, rd, a, b);
       return null;
     }
     const target = u64(this.pc + i);
     switch (mnemonic) {
-      case "jal":
+      case 'jal':
         this.x[rd] = next;
         return target;
-      case "jalr":
+      case 'jalr':
         this.x[rd] = next;
         return u64(a + i) & ~1n;
-      case "beq":
+      case 'beq':
         return a === b ? target : null;
-      case "bne":
+      case 'bne':
         return a !== b ? target : null;
-      case "blt":
+      case 'blt':
         return s64(a) < s64(b) ? target : null;
-      case "bge":
+      case 'bge':
         return s64(a) >= s64(b) ? target : null;
-      case "bltu":
+      case 'bltu':
         return a < b ? target : null;
-      case "bgeu":
+      case 'bgeu':
         return a >= b ? target : null;
-      case "lb":
-      case "lh":
-      case "lw":
-      case "ld": {
-        const bytes = 1 << "bhwd".indexOf(mnemonic[1]!);
-        this.x[rd] = u64(BigInt.asIntN(8 * bytes, this.#load(u64(a + i), bytes, "r", 13)));
+      case 'lb':
+      case 'lh':
+      case 'lw':
+      case 'ld': {
+        const bytes = 1 << 'bhwd'.indexOf(mnemonic[1]!);
+        this.x[rd] = u64(BigInt.asIntN(8 * bytes, this.#load(u64(a + i), bytes, 'r', 13)));
         return null;
       }
-      case "lbu":
-      case "lhu":
-      case "lwu":
-        this.x[rd] = this.#load(u64(a + i), 1 << "bhw".indexOf(mnemonic[1]!), "r", 13);
+      case 'lbu':
+      case 'lhu':
+      case 'lwu':
+        this.x[rd] = this.#load(u64(a + i), 1 << 'bhw'.indexOf(mnemonic[1]!), 'r', 13);
         return null;
-      case "sb":
-      case "sh":
-      case "sw":
-      case "sd":
-        this.#store(u64(a + i), 1 << "bhwd".indexOf(mnemonic[1]!), b);
+      case 'sb':
+      case 'sh':
+      case 'sw':
+      case 'sd':
+        this.#store(u64(a + i), 1 << 'bhwd'.indexOf(mnemonic[1]!), b);
         return null;
-      case "fence":
-      case "fence.i":
+      case 'fence':
+      case 'fence.i':
         return null;
-      case "ecall":
+      case 'ecall':
         throw new Fault(8, 0n);
-      case "ebreak":
+      case 'ebreak':
         throw new Fault(3, 0n);
       default:
         this.x[rd] = u64(arithmetic(mnemonic, a, b, i, this.pc));
@@ -276,7 +277,7 @@ export class ModelHart {
   #atomic(name: string, bytes: number, rd: number, address: bigint, b: bigint): void {
     const bits = 8 * bytes;
     const misaligned = address % BigInt(bytes) !== 0n;
-    if (name === "sc") {
+    if (name === 'sc') {
       const held = this.reservation;
       this.reservation = null;
       const expected = held !== null && held.address === address && !misaligned ? held.value : null;
@@ -285,10 +286,10 @@ export class ModelHart {
       this.x[rd] = matches ? 0n : 1n;
       return;
     }
-    if (misaligned) throw new Fault(name === "lr" ? 4 : 6, address);
+    if (misaligned) throw new Fault(name === 'lr' ? 4 : 6, address);
     const old = BigInt.asIntN(
       bits,
-      name === "lr" ? this.#load(address, bytes, "r", 13) : this.#load(address, bytes, "w", 15),
+      name === 'lr' ? this.#load(address, bytes, 'r', 13) : this.#load(address, bytes, 'w', 15),
     );
     const operand = BigInt.asIntN(bits, b);
     const unsigned = (value: bigint): bigint => BigInt.asUintN(bits, value);
@@ -303,14 +304,15 @@ export class ModelHart {
       amominu: () => (unsigned(old) < unsigned(operand) ? old : operand),
       amomaxu: () => (unsigned(old) > unsigned(operand) ? old : operand),
     };
-    if (name === "lr") this.reservation = { address, value: u64(old) };
+    if (name === 'lr') this.reservation = { address, value: u64(old) };
     else this.#store(address, bytes, results[name]!());
     this.x[rd] = u64(old);
   }
 
   #byte(address: bigint, right: string, cause: number): number {
     const mapping = this.pages.get(Number(address >> 12n));
-    if (mapping?.page == null || !mapping.rights.includes(right)) throw new Fault(cause, address);
+    if (mapping === undefined || mapping.page === null || !mapping.rights.includes(right))
+      throw new Fault(cause, address);
     return mapping.page * 4096 + Number(address & 0xfffn);
   }
 
@@ -323,14 +325,14 @@ export class ModelHart {
 
   #holds(address: bigint, bytes: number, value: bigint): boolean {
     try {
-      return this.#load(address, bytes, "r", 13) === value;
+      return this.#load(address, bytes, 'r', 13) === value;
     } catch {
       return false;
     }
   }
 
   #store(address: bigint, bytes: number, value: bigint): void {
-    const places = Array.from({ length: bytes }, (_, i) => this.#byte(u64(address + BigInt(i)), "w", 15));
+    const places = Array.from({ length: bytes }, (_, i) => this.#byte(u64(address + BigInt(i)), 'w', 15));
     places.forEach((place, i) => (this.ram[place] = Number((value >> BigInt(8 * i)) & 0xffn)));
   }
 }
@@ -342,91 +344,91 @@ export function arithmetic(mnemonic: string, a: bigint, b: bigint, i: bigint, pc
   const shift = b & 63n;
   const shiftW = b & 31n;
   switch (mnemonic) {
-    case "lui":
+    case 'lui':
       return i;
-    case "auipc":
+    case 'auipc':
       return pc + i;
-    case "addi":
+    case 'addi':
       return a + i;
-    case "slti":
+    case 'slti':
       return sa < i ? 1n : 0n;
-    case "sltiu":
+    case 'sltiu':
       return a < u64(i) ? 1n : 0n;
-    case "xori":
+    case 'xori':
       return a ^ u64(i);
-    case "ori":
+    case 'ori':
       return a | u64(i);
-    case "andi":
+    case 'andi':
       return a & u64(i);
-    case "slli":
+    case 'slli':
       return a << i;
-    case "srli":
+    case 'srli':
       return a >> i;
-    case "srai":
+    case 'srai':
       return sa >> i;
-    case "addiw":
+    case 'addiw':
       return s32(a + i);
-    case "slliw":
+    case 'slliw':
       return s32(a << i);
-    case "srliw":
+    case 'srliw':
       return s32(u32(a) >> i);
-    case "sraiw":
+    case 'sraiw':
       return s32(a) >> i;
-    case "add":
+    case 'add':
       return a + b;
-    case "sub":
+    case 'sub':
       return a - b;
-    case "sll":
+    case 'sll':
       return a << shift;
-    case "slt":
+    case 'slt':
       return sa < sb ? 1n : 0n;
-    case "sltu":
+    case 'sltu':
       return a < b ? 1n : 0n;
-    case "xor":
+    case 'xor':
       return a ^ b;
-    case "srl":
+    case 'srl':
       return a >> shift;
-    case "sra":
+    case 'sra':
       return sa >> shift;
-    case "or":
+    case 'or':
       return a | b;
-    case "and":
+    case 'and':
       return a & b;
-    case "addw":
+    case 'addw':
       return s32(a + b);
-    case "subw":
+    case 'subw':
       return s32(a - b);
-    case "sllw":
+    case 'sllw':
       return s32(a << shiftW);
-    case "srlw":
+    case 'srlw':
       return s32(u32(a) >> shiftW);
-    case "sraw":
+    case 'sraw':
       return s32(a) >> shiftW;
-    case "mul":
+    case 'mul':
       return a * b;
-    case "mulh":
+    case 'mulh':
       return (sa * sb) >> 64n;
-    case "mulhsu":
+    case 'mulhsu':
       return (sa * b) >> 64n;
-    case "mulhu":
+    case 'mulhu':
       return (a * b) >> 64n;
-    case "div":
+    case 'div':
       return sb === 0n ? -1n : sa / sb;
-    case "divu":
+    case 'divu':
       return b === 0n ? -1n : a / b;
-    case "rem":
+    case 'rem':
       return sb === 0n ? sa : sa % sb;
-    case "remu":
+    case 'remu':
       return b === 0n ? a : a % b;
-    case "mulw":
+    case 'mulw':
       return s32(a * b);
-    case "divw":
+    case 'divw':
       return s32(b) === 0n ? -1n : s32(s32(a) / s32(b));
-    case "divuw":
+    case 'divuw':
       return u32(b) === 0n ? -1n : s32(u32(a) / u32(b));
-    case "remw":
+    case 'remw':
       return s32(b) === 0n ? s32(a) : s32(s32(a) % s32(b));
-    case "remuw":
+    case 'remuw':
       return u32(b) === 0n ? s32(a) : s32(u32(a) % u32(b));
     default:
       throw new Error(`the model has no ${mnemonic}`);

@@ -1,6 +1,6 @@
-import { describe, expect, it } from "vitest";
-import { HIGH, highHalf, join, lowHalf } from "./state.ts";
-import { Chance } from "./testing.ts";
+import { describe, expect, it } from 'vitest';
+import { HIGH, highHalf, join, lowHalf } from './state.ts';
+import { Chance } from './testing.ts';
 import {
   divideSigned,
   divideUnsigned,
@@ -8,7 +8,7 @@ import {
   multiplyHigh32,
   multiplyHighMixed,
   multiplyHighSigned,
-} from "./wide.ts";
+} from './wide.ts';
 
 const ROUNDS = 40_000;
 const s64 = (value: bigint): bigint => BigInt.asIntN(64, value);
@@ -41,33 +41,33 @@ function check(operation: Halves, model: (a: bigint, b: bigint) => bigint): void
   }
 }
 
-describe("64-bit arithmetic on halves", () => {
-  it("multiplies words", () => {
+describe('64-bit arithmetic on halves', () => {
+  it('multiplies words', () => {
     for (const [a, b] of pairs(1)) {
       const expected = BigInt.asIntN(32, (BigInt.asUintN(32, a) * BigInt.asUintN(32, b)) >> 32n);
       const actual = BigInt(multiplyHigh32(lowHalf(a), lowHalf(b)));
       if (actual !== expected) expect(actual, `${a}, ${b}`).toBe(expected);
     }
   });
-  it("mulhu", () => check(multiplyHigh, (a, b) => (a * b) >> 64n));
-  it("mulh", () => check(multiplyHighSigned, (a, b) => (s64(a) * s64(b)) >> 64n));
-  it("mulhsu", () => check(multiplyHighMixed, (a, b) => (s64(a) * b) >> 64n));
-  it("divu", () =>
+  it('mulhu', () => check(multiplyHigh, (a, b) => (a * b) >> 64n));
+  it('mulh', () => check(multiplyHighSigned, (a, b) => (s64(a) * s64(b)) >> 64n));
+  it('mulhsu', () => check(multiplyHighMixed, (a, b) => (s64(a) * b) >> 64n));
+  it('divu', () =>
     check(
       (x, rd, al, ah, bl, bh) => divideUnsigned(x, rd, al, ah, bl, bh, false),
       (a, b) => (b === 0n ? -1n : a / b),
     ));
-  it("remu", () =>
+  it('remu', () =>
     check(
       (x, rd, al, ah, bl, bh) => divideUnsigned(x, rd, al, ah, bl, bh, true),
       (a, b) => (b === 0n ? a : a % b),
     ));
-  it("div", () =>
+  it('div', () =>
     check(
       (x, rd, al, ah, bl, bh) => divideSigned(x, rd, al, ah, bl, bh, false),
       (a, b) => (b === 0n ? -1n : s64(a) / s64(b)),
     ));
-  it("rem", () =>
+  it('rem', () =>
     check(
       (x, rd, al, ah, bl, bh) => divideSigned(x, rd, al, ah, bl, bh, true),
       (a, b) => (b === 0n ? a : s64(a) % s64(b)),
