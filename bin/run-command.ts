@@ -116,7 +116,6 @@ function finish(outcome: RunOutcome, summary: Summary | null, options: RunOption
   const say = (line: string): void => void process.stderr.write(`${line}\n`);
   for (const boot of outcome.boots) {
     const head = outcome.boots.length > 1 ? `boot ${boot.number}: ` : '';
-    if (boot.verdict.stop !== null) say(boot.verdict.stop);
     if (boot.passed) {
       const { seen, required, ladder } = boot.verdict.ladder;
       const time = formatDuration(boot.virtualNs);
@@ -124,6 +123,7 @@ function finish(outcome: RunOutcome, summary: Summary | null, options: RunOption
       continue;
     }
     say(color.red(`${head}failed after ${formatDuration(boot.virtualNs)} of virtual time (${boot.end})`));
+    if (boot.verdict.stop !== null) say(`  ${boot.verdict.stop}`);
     for (const reason of boot.reasons) say(`  ${reason}`);
     if (boot.stall.length > 0) {
       for (const line of boot.stall) say(color.yellow(`  ${line}`));

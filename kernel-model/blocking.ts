@@ -123,6 +123,8 @@ export class Blocking {
   /** Nothing else is runnable: the task is woken at once and its ecall retried inside the trap path (section 5.3). */
   #retryAlone(task: Task): void {
     const kernel = this.#kernel;
+    // The cost of a retry is that of this very call: an earlier one's says nothing.
+    if (!task.lone) task.loneCost = 0;
     task.lone = true;
     task.state = 'ready';
     kernel.idleTurns = 1;

@@ -5,8 +5,8 @@ import { Access } from './address-space.ts';
 import { INFO_VA, META_VA } from './layout.ts';
 import type { Program } from './sys.ts';
 import { writeElf } from './synthetic-elf.ts';
-import { runToEnd, startRoot, testMachine } from './test-machine.ts';
-import type { TestMachine, TestSetup } from './test-machine.ts';
+import { runToEnd, startRoot, testMachine } from './test-kit.ts';
+import type { TestMachine, TestSetup } from './test-kit.ts';
 
 const idle: Program = function* (sys) {
   yield sys.getpid();
@@ -58,7 +58,7 @@ describe('EXEC', () => {
   it('v2 prints KMAP, tables, EXEC-META, CAPNEW, SPAWN-FRAME and ENQ in this order', () => {
     const seen: (bigint | number)[] = [];
     const body: Program = function* (sys) {
-      seen.push((yield sys.getpid()) as number);
+      seen.push(yield sys.getpid());
       const info = sys.bytes(INFO_VA, 32);
       const view = new DataView(info.buffer, info.byteOffset, 32);
       seen.push(view.getUint32(0, true), view.getBigUint64(8, true), view.getUint32(16, true));
@@ -221,6 +221,22 @@ describe('EXEC', () => {
 });
 
 describe('SPAWN', () => {
+  it('rolls a task back when its run queue is full: EAGAIN, reason oom, the pid is used by the next one', () => {
+    const { machine, results } = root(
+      (out) =>
+        function* (sys) {
+          for (let i = 0; i < 64; i++) yield sys.spawn(0x1000, 0x2000, 1, 0, 0);
+          out.push(yield sys.spawn(0x1000, 0x2000, 1, 0, 0), yield sys.spawnLastError());
+          out.push(yield sys.capClone(0));
+          return 0;
+        },
+      { image: { qosAdministrators: [] } },
+    );
+    expect(results).toEqual([-Errno.EAGAIN, 1, 2]);
+    expect(machine.kernel.tasks).toHaveLength(65);
+    expect(machine.memory.spaces.get(1)?.tasks).toBe(65);
+  });
+
   it('gives the errno and reasons of the executed vectors', () => {
     const { machine, results } = root(
       (out) =>

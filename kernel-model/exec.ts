@@ -45,11 +45,12 @@ export interface ExecRequest {
 /** Loads and spawns; the pid or -errno. Errors after the space was created leak it, as in the kernel. */
 export function exec(kernel: Kernel, caller: Task, request: ExecRequest): number {
   const { name, stackPages } = request;
-  kernel.charge(kernel.costs.exec);
+  kernel.charge(kernel.costs.syscall);
   if (request.elf.length === 0 || stackPages === 0) return -Errno.EINVAL;
   if (name !== null && name.length > MAX_SERVICE_NAME) return -Errno.EINVAL;
   const bootstrap = caller.caps.get(BOOTSTRAP_SLOT);
   if (bootstrap === null || (bootstrap.rights & Rights.SEND) === 0) return -Errno.EPERM;
+  kernel.charge(kernel.costs.exec);
   const elf = readElf(request.elf);
   if (!(elf instanceof ElfFile)) return -Errno.EINVAL;
   return new Loader(kernel, elf, name === null).run(caller, request);

@@ -12,8 +12,6 @@ import { Pte } from './page-tables.ts';
 /** Stack pages asked for; every stack gets {@link USER_STACK_EXTRA_PAGES} more. */
 const INIT_STACK_PAGES = 16;
 const GP_OFFSET = 0x800;
-/** Sections that give gp where the file names no symbol, in order. */
-const DATA_SECTIONS = ['.sdata', '.data'] as const;
 
 /** A loaded first task. */
 export interface LoadedInit {
@@ -55,8 +53,8 @@ export function loadInit(kernel: Kernel, space: AddressSpace, bytes: Uint8Array)
   }
   if (textPage !== null) say(`text page entry=0x${hex16(space.leaf(textPage))} va=0x${hex16(textPage)}`);
   if (dataPage !== null) say(`data page entry=0x${hex16(space.leaf(dataPage))} va=0x${hex16(dataPage)}`);
-  const section = DATA_SECTIONS.map((name) => elf.sectionAddress(name)).find((address) => address !== null);
-  if (section === undefined || section === null) return 'missing gp (no __global_pointer$ and no .sdata/.data)';
+  const section = elf.sectionAddress('.sdata') ?? elf.sectionAddress('.data');
+  if (section === null) return 'missing gp (no __global_pointer$ and no .sdata/.data)';
   const gp = section + GP_OFFSET;
   say(`derived gp=${hex(gp)} from .sdata/.data`);
   return { elf, entry: elf.header.entry, sp: USER_STACK_SP, gp };

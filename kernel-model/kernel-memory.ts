@@ -5,8 +5,8 @@
 import { assert } from '../sim/assert.ts';
 import type { GuestMemory } from '../sim/memory.ts';
 import { PAGE_SIZE } from './abi.ts';
-import { Access, AddressSpace, AddressSpaces, NO_TRANSLATION } from './address-space.ts';
-import type { AccessKind } from './address-space.ts';
+import { Access, AddressSpaces, NO_TRANSLATION } from './address-space.ts';
+import type { AccessKind, AddressSpace } from './address-space.ts';
 import type { ElfFile } from './elf.ts';
 import { heapExhausted, kernelPageFault, userFault } from './faults.ts';
 import type { Kernel } from './kernel.ts';
@@ -281,7 +281,6 @@ export class KernelMemory implements MemorySide {
 
 /** A task without a program and without a hart: its first instruction is illegal. */
 export function illegalBody(kernel: Kernel): Program {
-  // eslint-disable-next-line require-yield -- it ends before it could ask for anything
   return function* body(sys) {
     throw new GuestFault('illegal', kernel.tasks[sys.pid]?.frame.pc ?? 0, 0);
   };

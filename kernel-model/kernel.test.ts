@@ -1,6 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { Errno, NONBLOCK, Rights } from './abi.ts';
+import { Kernel } from './kernel.ts';
+import { GuestFault } from './memory-side.ts';
 import type { Sys, Syscall } from './sys.ts';
 import { addTask, bareKernel, endpointCap, grant, newEndpoint, runUntil } from './testing.ts';
 import type { BareOptions } from './testing.ts';
@@ -77,6 +79,23 @@ describe('nothing runnable (sheet 10, section 5.3)', () => {
       ),
       { seed: 20240, numRuns: 40 },
     );
+  });
+
+  it('a lone receive after a lone send has its own cost', () => {
+    const run = (skipPolls: boolean): number => {
+      const { kernel, clock } = bareKernel({ skipPolls });
+      const task = addTask(kernel, function* (sys): Body {
+        yield sys.send(0, Uint8Array.of(1));
+        yield sys.send(0, Uint8Array.of(2), 0, 500_000);
+        yield sys.recv(0, 8);
+        yield sys.recv(0, 8, 0, 1_234_500);
+        return 0;
+      });
+      grant(task, 0, endpointCap(newEndpoint(kernel, 1)));
+      runUntil(kernel);
+      return clock.now;
+    };
+    expect(run(true)).toBe(run(false));
   });
 
   it('wakes other expired tasks from a lone retry, ascending by pid', () => {
@@ -256,6 +275,108 @@ describe('run', () => {
     bare.clock.schedule(10_000, () => bare.kernel.requestStop());
     runUntil(bare.kernel);
     expect(log.every((t) => t < 10_000)).toBe(true);
+  });
+
+  it('a stop while a program computes leaves its next call undone', () => {
+    const bare = bareKernel();
+    addTask(bare.kernel, function* (sys): Body {
+      yield sys.putc(97);
+      sys.compute('instructions', 10_000);
+      yield sys.putc(98);
+      return 0;
+    });
+    bare.clock.schedule(5_000, () => bare.kernel.requestStop());
+    expect(runUntil(bare.kernel)).toBe('stopped');
+    expect(bare.uart()).toBe('a');
+    runUntil(bare.kernel);
+    expect(bare.uart()).toBe('ab');
+  });
+
+  it('drives the boot sequence line by line, then the first task', () => {
+    const parts = bareKernel();
+    const { kernel } = parts;
+    const lines: string[] = [];
+    const booting = new Kernel({
+      board: kernel.board,
+      uart: { transmit: () => undefined },
+      image: kernel.image,
+      memory: () => kernel.memory,
+      boot: function* (k) {
+        for (const line of ['one', 'two', 'three']) {
+          lines.push(line);
+          if (line === 'two') k.requestStop();
+          yield;
+        }
+        addTask(k, function* (sys): Body {
+          lines.push('task');
+          return yield sys.yieldCpu();
+        });
+        k.reschedule();
+      },
+    });
+    expect(booting.run({ untilNs: Infinity, maxSteps: 100 })).toBe('stopped');
+    expect(lines).toEqual(['one', 'two']);
+    booting.run({ untilNs: Infinity, maxSteps: 100 });
+    expect(lines).toEqual(['one', 'two', 'three', 'task']);
+  });
+
+  it('ends a task that faults and goes on with the next one', () => {
+    const { kernel } = bareKernel();
+    const log: string[] = [];
+    const parent = addTask(kernel, function* (sys): Body {
+      log.push(`child ${yield sys.wait(-1)} ${sys.waitStatus}`);
+      return 0;
+    });
+    addTask(
+      kernel,
+      function* (sys): Body {
+        try {
+          yield sys.getpid();
+          throw new GuestFault('load', 0, 0xdead_0000);
+        } finally {
+          log.push('gone');
+        }
+      },
+      { parent: parent.pid },
+    );
+    runUntil(kernel);
+    expect(log).toEqual(['gone', 'child 1 -22']);
+  });
+
+  it('lets a bug in a program through as what it is', () => {
+    const { kernel } = bareKernel();
+    addTask(kernel, function* (): Body {
+      throw new TypeError('ours');
+    });
+    expect(() => runUntil(kernel)).toThrow('ours');
+    const other = bareKernel();
+    addTask(other.kernel, function* (sys): Body {
+      sys.compute('no such label');
+      return yield sys.yieldCpu();
+    });
+    expect(() => runUntil(other.kernel)).toThrow("compute label 'no such label' is not in the cost table");
+  });
+
+  it('rolls a task back when its class is full', () => {
+    const { kernel } = bareKernel();
+    for (let i = 0; i < 64; i++) addTask(kernel, busy);
+    expect(() => addTask(kernel, busy)).toThrow('full');
+    expect(kernel.tasks).toHaveLength(64);
+    expect(addTask(kernel, busy, { qos: 2 }).pid).toBe(64);
+  });
+
+  it('panics when the last runnable task exits', () => {
+    const { kernel } = bareKernel();
+    const sleeper = addTask(kernel, function* (sys): Body {
+      return yield sys.recv(0, 8, 0, 1_000_000);
+    });
+    grant(sleeper, 0, endpointCap(newEndpoint(kernel)));
+    addTask(kernel, function* (): Body {
+      return 0;
+    });
+    expect(runUntil(kernel)).toBe('stopped');
+    expect(kernel.current).toBeNull();
+    expect(kernel.run({ untilNs: Infinity, maxSteps: 10 })).toBe('dead');
   });
 
   it('two kernels in one process share nothing', () => {

@@ -87,8 +87,7 @@ export class Kernel {
   /** Pid whose address space is loaded. */
   #activePid = NO_PID;
   #boot: Generator<void, void, void> | null;
-  /** True: the run ends before any further guest effect. */
-  stopping = false;
+  #stopping = false;
   /** Limit of the current run, absolute ns. */
   until = Infinity;
 
@@ -209,23 +208,29 @@ export class Kernel {
 
   // -- the run loop -------------------------------------------------------------------------------------------------
 
+  /** True: the run ends before any further guest effect. */
+  get stopping(): boolean {
+    return this.#stopping;
+  }
+
   /** Ends the current {@link run} before any further turn; callable from event callbacks and UART listeners. */
   requestStop(): void {
-    this.stopping = true;
+    this.#stopping = true;
   }
 
   /** Takes every task off the hart for good (panic): the next run ends with 'dead'. */
   halt(): void {
     this.current = null;
+    this.trace.pid = -1;
     this.#boot = null;
-    this.stopping = true;
+    this.#stopping = true;
   }
 
   /** Runs turns until stopped, a limit is reached or nothing can happen any more. Slicing a run changes nothing in it. */
   run(limit: RunLimit): RunEnd {
     const { clock } = this;
     const { untilNs } = limit;
-    this.stopping = false;
+    this.#stopping = false;
     this.until = untilNs;
     for (let steps = 0; ; steps++) {
       if (clock.next <= clock.now) this.#runEvents();
@@ -257,6 +262,11 @@ export class Kernel {
     if (!task.retry) {
       this.idleTurns = 0;
       if (!this.#resume(task)) return;
+      if (this.#stopping) {
+        // A device stopped the run while the program computed: its next call belongs to the next run.
+        task.retry = true;
+        return;
+      }
     }
     const request = task.request;
     const nr = request.nr;
@@ -312,8 +322,10 @@ export class Kernel {
 
   #finish(task: Task, nr: number, result: number): void {
     task.result = result;
-    if (this.trace.on && traced(nr, result, task.request.a4)) {
-      this.trace.emit({ kind: 'syscall', nr, name: SYSCALL_NAMES[nr] ?? String(nr), result });
+    if (!this.trace.on) return;
+    const shown = nr === Macro.ECALL ? Number(task.sys.regs[7] ?? 0n) : nr;
+    if (traced(shown, result)) {
+      this.trace.emit({ kind: 'syscall', nr: shown, name: SYSCALL_NAMES[shown] ?? String(shown), result });
     }
   }
 
@@ -345,17 +357,20 @@ export class Kernel {
   }
 }
 
-/** Syscalls the trace shows: neither polling nor printing (design, "One event stream"). */
-function traced(nr: number, result: number, a4: number): boolean {
+/** Syscalls the trace shows: neither macros nor what polls and prints. Only a NONBLOCK receive ever gives EAGAIN. */
+function traced(nr: number, result: number): boolean {
   switch (nr) {
     case Nr.YIELD:
     case Nr.NSEC:
     case Nr.DEBUG_PUTC:
+    case Macro.PRINT:
+    case Macro.POLL:
+    case Macro.SLICE:
       return false;
     case Nr.IPC_RECV_V1:
     case Nr.IPC_RECV_V2:
-      return result !== -Errno.EAGAIN || (a4 & 1) === 0;
+      return result !== -Errno.EAGAIN;
     default:
-      return nr < Macro.PRINT;
+      return true;
   }
 }

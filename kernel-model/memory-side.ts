@@ -18,7 +18,8 @@ export type GuestFaultKind =
   | 'store-access';
 
 /** A fault of a program, thrown through its generator. Never leaves the kernel. */
-export class GuestFault {
+export class GuestFault extends Error {
+  override readonly name = 'GuestFault';
   readonly kind: GuestFaultKind;
   /** Address of the instruction; for typed programs that of their entry. */
   readonly pc: number;
@@ -28,6 +29,7 @@ export class GuestFault {
   readonly registers: BigUint64Array | null;
 
   constructor(kind: GuestFaultKind, pc: number, address: number, registers: BigUint64Array | null = null) {
+    super(`${kind} fault at 0x${address.toString(16)}, pc 0x${pc.toString(16)}`);
     this.kind = kind;
     this.pc = pc;
     this.address = address;

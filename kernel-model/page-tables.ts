@@ -141,6 +141,40 @@ export function mapPage(
   return null;
 }
 
+/** Bytes that one table of leaves covers. */
+export const LEAF_TABLE_SPAN = 512 * PAGE_SIZE;
+
+/**
+ * Maps `bytes` (whole pages) from `va` to `pa` as {@link mapPage} would page by page: one walk per table of leaves, then
+ * its entries. Stops at the first error; pages before it stay mapped.
+ */
+export function mapRun(
+  memory: GuestMemory,
+  pages: TablePages,
+  root: number,
+  va: number,
+  pa: number,
+  bytes: number,
+  flags: number,
+  created: TableCreated,
+): MapError | null {
+  const end = va + bytes;
+  const offset = pa - va;
+  for (let at = va; at < end;) {
+    const error = mapPage(memory, pages, root, at, at + offset, flags, created);
+    if (error !== null) return error;
+    const leaf = findLeaf(memory, root, at);
+    const stop = Math.min(end, Math.floor(at / LEAF_TABLE_SPAN) * LEAF_TABLE_SPAN + LEAF_TABLE_SPAN);
+    for (let page = at + PAGE_SIZE; page < stop; page += PAGE_SIZE) {
+      const entry = leaf + ((page - at) / PAGE_SIZE) * 8;
+      if (memory.readU32(entry) & Pte.V) return 'overlap';
+      writeEntry(memory, entry, page + offset, leafFlags(page, flags));
+    }
+    at = stop;
+  }
+  return null;
+}
+
 /** Physical address of the leaf entry of `va`, -1 when nothing is mapped there. */
 export function findLeaf(memory: GuestMemory, root: number, va: number): number {
   if (!isCanonical(va)) return -1;

@@ -201,6 +201,15 @@ describe('Macro.POLL', () => {
     expect({ ended, round }).toEqual({ ended: -Errno.ETIMEDOUT, round: 256 });
   });
 
+  it('300 attempts read the clock three times', () => {
+    const { ended, round, now } = pollOnce((sys) => {
+      sys.poll.clockEvery = 128;
+      sys.poll.deadline = 1e12;
+      sys.poll.maxRounds = 300;
+    });
+    expect({ ended, round, now }).toEqual({ ended: -Errno.EAGAIN, round: 300, now: 300 * 2200 + 3 * 2000 });
+  });
+
   it('fails an expired deadline in the first round, after the slots or before them', () => {
     const full = (sys: Sys): void => {
       sys.poll.slots = [0];

@@ -112,10 +112,9 @@ function decode(kernel: Kernel, task: Task, nr: number, regs: BigUint64Array, ca
     case Nr.CAP_QUERY:
       return pointerOk(reg(1), BigInt(QUERY_SIZE)) ? 0 : -Errno.EINVAL;
     case Nr.DEVICE_CAP_CREATE:
-      if ((reg(0) & PAGE_MASK) !== 0n || (reg(1) & PAGE_MASK) !== 0n) return -Errno.EINVAL;
-      // Multiples of a page are exact as numbers over the whole range.
-      call.a0 = Number(BigInt.asIntN(64, reg(0)));
-      call.a1 = Number(BigInt.asIntN(64, reg(1)));
+      // Multiples of a page are exact as numbers over the whole range; others are refused for their low bits alone.
+      call.a0 = Number(reg(0) & PAGE_MASK || BigInt.asIntN(64, reg(0)));
+      call.a1 = Number(reg(1) & PAGE_MASK || BigInt.asIntN(64, reg(1)));
       return 0;
     default:
       return 0;
@@ -125,8 +124,13 @@ function decode(kernel: Kernel, task: Task, nr: number, regs: BigUint64Array, ca
 function decodeSend(kernel: Kernel, task: Task, reg: (index: number) => bigint, call: Syscall): number {
   const memory = memoryOf(kernel);
   if (!pointerOk(reg(1), BigInt(HEADER_SIZE)) || reg(3) > BigInt(MAX_FRAME)) return -Errno.EINVAL;
-  if (!pointerOk(reg(2), reg(3)) || reg(4) > 1n) return -Errno.EINVAL;
-  if (!holds(task, call.a0, Rights.SEND)) return -Errno.EPERM;
+  if (!pointerOk(reg(2), reg(3))) return -Errno.EINVAL;
+  const len = Number(reg(3));
+  call.a3 = len;
+  call.a5 = unsignedToNumber(reg(5));
+  // What the handler refuses anyway is not read: an unmapped pointer must not turn its errno into a panic.
+  call.bytes = new Uint8Array(len);
+  if (reg(4) > 1n || !holds(task, call.a0, Rights.SEND)) return 0;
   const header = memory.copyIn(task, Number(reg(1)), HEADER_SIZE);
   if (header === null) return -Errno.EINVAL;
   const view = new DataView(header.buffer);
@@ -134,9 +138,7 @@ function decodeSend(kernel: Kernel, task: Task, reg: (index: number) => bigint, 
   call.ty = view.getUint16(8, true);
   call.headerFlags = view.getUint16(10, true);
   call.a3 = view.getUint32(12, true);
-  call.a5 = unsignedToNumber(reg(5));
-  if (call.a3 !== Number(reg(3))) return endpointIn(task, call.a0) ? -Errno.EINVAL : -Errno.EPERM;
-  return take(call, memory.copyIn(task, Number(reg(2)), call.a3));
+  return call.a3 === len ? take(call, memory.copyIn(task, Number(reg(2)), len)) : 0;
 }
 
 function decodeReceive(
@@ -156,10 +158,12 @@ function decodeReceive(
   outputs.payload = view.getBigUint64(24, true);
   outputs.sender = view.getBigUint64(40, true);
   const max = view.getBigUint64(32, true);
-  if (!pointerOk(outputs.header, BigInt(HEADER_SIZE)) || max > BigInt(MAX_FRAME)) return -Errno.EINVAL;
-  if (!pointerOk(outputs.payload, max) || !pointerOk(outputs.sender, 8n)) return -Errno.EINVAL;
+  if (!pointerOk(outputs.header, BigInt(HEADER_SIZE))) return -Errno.EINVAL;
+  // Above the frame limit the handler refuses, whatever the pointer.
+  if (max <= BigInt(MAX_FRAME) && !pointerOk(outputs.payload, max)) return -Errno.EINVAL;
+  if (!pointerOk(outputs.sender, 8n)) return -Errno.EINVAL;
   call.a0 = view.getUint32(8, true);
-  call.a3 = Number(max);
+  call.a3 = unsignedToNumber(max);
   call.a4 = view.getUint32(48, true);
   call.a5 = unsignedToNumber(view.getBigUint64(56, true));
   return 0;
@@ -215,8 +219,4 @@ function take(call: Syscall, bytes: Uint8Array | null): number {
 function holds(task: Task, slot: number, right: number): boolean {
   const cap = slot >= 0 && slot < CAP_SLOTS ? task.caps.get(slot) : null;
   return cap !== null && (cap.rights & right) !== 0;
-}
-
-function endpointIn(task: Task, slot: number): boolean {
-  return task.caps.get(slot)?.kind === 'endpoint';
 }

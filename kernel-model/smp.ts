@@ -85,12 +85,15 @@ export class Smp {
   readonly counters: readonly IpiCounters[];
   readonly #port: IpiPort;
   readonly #pending: boolean[] = new Array<boolean>(MAX_CPUS).fill(false);
-  readonly #queues: readonly (readonly RunQueue[])[];
+  readonly #queues: readonly (readonly [RunQueue, RunQueue, RunQueue, RunQueue])[];
 
   constructor(port: IpiPort) {
     this.#port = port;
     this.counters = Array.from({ length: MAX_CPUS }, () => ({ accepted: 0, sent: 0, trapped: 0, acknowledged: 0 }));
-    this.#queues = Array.from({ length: MAX_CPUS }, () => Array.from({ length: 4 }, () => new RunQueue()));
+    this.#queues = Array.from(
+      { length: MAX_CPUS },
+      () => [new RunQueue(), new RunQueue(), new RunQueue(), new RunQueue()] as const,
+    );
   }
 
   /** hart_start: true when the hart exists and went online. */
@@ -130,7 +133,7 @@ export class Smp {
   // -- per-CPU queues -----------------------------------------------------------------------------------------------
 
   enqueue(cpu: number, pid: number, qos: QosClass): boolean {
-    return this.#queues[cpu]?.[qos]?.push(pid) ?? false;
+    return this.#queues[cpu]?.[qos].push(pid) ?? false;
   }
 
   queued(cpu: number): number {

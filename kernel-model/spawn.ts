@@ -1,10 +1,12 @@
 /** The spawn step of SPAWN and EXEC (sheet 10, section 6.1). */
 import { PAGE_SIZE, Rights, serviceIdOf } from './abi.ts';
+import type { AddressSpace } from './address-space.ts';
 import { announceCapTable } from './announce.ts';
 import { CapTable } from './captable.ts';
 import type { SpawnError } from './errors.ts';
 import type { Kernel } from './kernel.ts';
 import { memoryOf } from './kernel-memory.ts';
+import type { KernelMemory } from './kernel-memory.ts';
 import {
   hex,
   KERNEL_BASE,
@@ -55,57 +57,58 @@ export function spawnTask(kernel: Kernel, parentPid: number, request: SpawnReque
     caps.set(FACTORY_SLOT, { kind: 'factory', rights: Rights.MANAGE });
   }
 
-  const user = request.addressSpace !== null;
-  let space = request.addressSpace === null ? null : memory.spaces.get(request.addressSpace);
-  let sp = request.sp;
-  if (user) {
-    if (sp === null) return 'invalid-stack-pointer';
-    if (space === null) return 'as-invalid-handle';
-  } else {
-    const created = memory.spaces.create();
-    if (created === 'asid-exhausted') return 'as-asid-exhausted';
-    if (created === 'no-memory') {
-      memory.outOfHeap();
-      return created;
-    }
-    space = created;
-    const stack = memory.stacks.allocate();
-    if (stack === null) {
-      memory.spaces.destroy(space);
-      return 'stack-exhausted';
-    }
-    const bytes = KERNEL_STACK_PAGES * PAGE_SIZE;
-    const error = space.mapRange(KERNEL_STACK_VA_TOP - bytes, stack, bytes, Pte.V | Pte.R | Pte.W);
-    if (error === 'no-memory') {
-      memory.outOfHeap();
-      return error;
-    }
-    sp = KERNEL_STACK_VA_TOP;
-  }
-
+  const place = request.addressSpace === null ? ownSpace(memory) : givenSpace(memory, request);
+  if (typeof place === 'string') return place;
+  const { space, sp, sstatus } = place;
   const task = kernel.createTask({
     parent: parentPid,
     name: request.name || request.label,
     serviceId: serviceIdOf(request.name),
     program: request.program,
-    addressSpace: space?.handle ?? null,
-    frame: {
-      pc: request.entry,
-      sp: sp ?? 0,
-      gp: request.gp,
-      ra: 0,
-      sstatus: user ? SSTATUS_USER : SSTATUS_SUPERVISOR,
-    },
+    addressSpace: space.handle,
+    frame: { pc: request.entry, sp, gp: request.gp, ra: 0, sstatus },
     guard: request.guard,
   });
   for (const [slot, cap] of caps.entries()) task.caps.set(slot, cap);
-  kernel.uart.line(
-    `[INFO task] SPAWN-FRAME: sepc=${hex(request.entry)} sp(x2)=${hex(sp ?? 0)} gp(x3)=${hex(request.gp)}`,
-  );
+  kernel.uart.line(`[INFO task] SPAWN-FRAME: sepc=${hex(request.entry)} sp(x2)=${hex(sp)} gp(x3)=${hex(request.gp)}`);
   if (!kernel.admitTask(task)) {
-    if (space !== null && space.tasks === 0) memory.spaces.destroy(space);
+    if (space.tasks === 0) memory.spaces.destroy(space);
     return 'run-queue-full';
   }
-  if (space !== null) space.tasks++;
+  space.tasks++;
   return task;
+}
+
+/** Where a task starts. */
+interface Place {
+  readonly space: AddressSpace;
+  readonly sp: number;
+  readonly sstatus: number;
+}
+
+function givenSpace(memory: KernelMemory, request: SpawnRequest): Place | SpawnError {
+  if (request.sp === null) return 'invalid-stack-pointer';
+  const space = memory.spaces.get(request.addressSpace ?? 0);
+  return space === null ? 'as-invalid-handle' : { space, sp: request.sp, sstatus: SSTATUS_USER };
+}
+
+/** A supervisor task: a new space with a stack of 4 pages from the kernel's pool. */
+function ownSpace(memory: KernelMemory): Place | SpawnError | 'no-memory' {
+  const space = memory.spaces.create();
+  if (space === 'asid-exhausted') return 'as-asid-exhausted';
+  if (space === 'no-memory') {
+    memory.outOfHeap();
+    return space;
+  }
+  const stack = memory.stacks.allocate();
+  if (stack === null) {
+    memory.spaces.destroy(space);
+    return 'stack-exhausted';
+  }
+  const bytes = KERNEL_STACK_PAGES * PAGE_SIZE;
+  if (space.mapRange(KERNEL_STACK_VA_TOP - bytes, stack, bytes, Pte.V | Pte.R | Pte.W) !== null) {
+    memory.outOfHeap();
+    return 'no-memory';
+  }
+  return { space, sp: KERNEL_STACK_VA_TOP, sstatus: SSTATUS_SUPERVISOR };
 }

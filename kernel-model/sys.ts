@@ -31,7 +31,7 @@ const NO_BYTES = new Uint8Array(0) as Readonly<Uint8Array> as Uint8Array;
  * one NONBLOCK receive per slot of `slots`; without `clockFirst` the clock test; one YIELD (unless `spin`).
  * The clock test runs in rounds where `round % clockEvery == 0`: NSEC, then end with -ETIMEDOUT when now >= deadline.
  * The poll ends with the index of the first slot whose receive would not give EAGAIN (that receive is not executed and not
- * charged: the caller does it), with `slots.length` when `ready` says so (tested after the slots), with -ETIMEDOUT, or with
+ * charged: the caller does it), with the number of all slots when `ready` says so (tested after them), with -ETIMEDOUT, or with
  * -EAGAIN after `maxRounds` rounds (each charged in full).
  */
 export interface Poll {
@@ -39,7 +39,10 @@ export interface Poll {
   slots: readonly number[];
   /** Slots polled for room to send (a NONBLOCK send that would not give EAGAIN); index continues after `slots`. */
   sendSlots: readonly number[];
-  /** A condition on memory that only device events or other tasks can change; costs nothing itself. */
+  /**
+   * A condition on memory that only device events or other tasks can change; costs nothing itself. It reads views taken
+   * before (`sys.bytes`), never calls `sys`: how often it is asked depends on what is skipped.
+   */
   ready: (() => boolean) | null;
   /** Absolute ns; Infinity for none. */
   deadline: number;

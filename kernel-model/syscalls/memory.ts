@@ -85,9 +85,10 @@ export function vmoWriteTarget(task: Task, slot: number, offset: number, len: nu
 export function vmoWrite(kernel: Kernel, task: Task, request: Syscall): number {
   const { costs } = kernel;
   const { bytes } = request;
-  kernel.charge(costs.syscall + ((bytes.length + 7) >> 3) * costs.copy8);
+  kernel.charge(costs.syscall);
   const target = vmoWriteTarget(task, request.a0, request.a1, bytes.length);
   if (target === null) return -Errno.EPERM;
+  kernel.charge(((bytes.length + 7) >> 3) * costs.copy8);
   memoryOf(kernel).ram.slice(target, bytes.length).set(bytes);
   return bytes.length;
 }

@@ -141,6 +141,24 @@ describe('EXIT and WAIT (sheet 10, section 6.4)', () => {
     expect(seen).toEqual([-ECHILD, -EINVAL, -ESRCH, 3, -3, -ESRCH, 2, 7, -ECHILD]);
   });
 
+  it('pid 0 means any child, also to the task whose pid is 0', () => {
+    const { kernel } = bareKernel();
+    const seen: number[] = [];
+    addTask(kernel, function* (sys): Body {
+      addTask(
+        kernel,
+        function* (): Body {
+          return 9;
+        },
+        { parent: 0 },
+      );
+      seen.push(yield sys.wait(0), sys.waitStatus);
+      return 0;
+    });
+    runUntil(kernel);
+    expect(seen).toEqual([1, 9]);
+  });
+
   it('wakes a parent that waits for this or any child, not one that waits for another', () => {
     const { kernel } = bareKernel();
     const log: string[] = [];

@@ -32,7 +32,7 @@ interface Slot {
 
 /** Bounded buffer of replies to other requests, keyed by nonce. Full: overwrites round-robin and counts a drop (COR-3). */
 export class ReplyBuffer {
-  /** Frames refused or overwritten so far. */
+  /** Frames refused or overwritten so far, and frames without a nonce that a receive dropped. */
   drops = 0;
   readonly #slots: (Slot | null)[];
   readonly #maxFrame: number;
@@ -123,7 +123,8 @@ export type NonceOf = (frame: Uint8Array) => bigint | null;
 
 /**
  * `recv_match_until` (sheet 10, section 9.5): buffered hit first, then NONBLOCK receives in a budget loop. A matching frame
- * is returned; another nonce is buffered; a frame without nonce is dropped; both count as would-block (one yield).
+ * is returned; another nonce is buffered; a frame without nonce is dropped and counted (COR-3); both count as would-block
+ * (one yield).
  * Null: the deadline passed or a receive failed.
  */
 export function* recvMatch(
@@ -153,7 +154,8 @@ export function* recvMatch(
       const frame = sys.message.payload;
       const got = nonceOf(frame);
       if (got === nonce) return frame.slice();
-      if (got !== null) buffer.push(got, frame);
+      if (got === null) buffer.drops += 1;
+      else buffer.push(got, frame);
     }
     // A frame that did not match counts as would-block: clock test in its rounds, one yield.
     if (budget.round % CLOCK_EVERY === 0 && (yield sys.nsec()) >= budget.deadline) return null;
@@ -181,7 +183,8 @@ export function* recvMatchBounded(
     const frame = sys.message.payload;
     const got = nonceOf(frame);
     if (got === nonce) return frame.slice();
-    if (got !== null) buffer.push(got, frame);
+    if (got === null) buffer.drops += 1;
+    else buffer.push(got, frame);
   }
   return TIMEOUT;
 }

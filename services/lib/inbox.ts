@@ -21,7 +21,7 @@ export class Inbox {
   readonly slot: number;
   readonly #discards: boolean;
   readonly #stash = new FrameStash(STASH_FRAMES, STASH_FRAME_MAX);
-  /** Foreign frames lost: discarded by the quirk, or pushed out of the stash. */
+  /** Foreign frames lost before the stash: discarded by the quirk, or cut. */
   #discarded = 0;
 
   constructor(slot: number, discards: boolean) {
@@ -46,25 +46,27 @@ export class Inbox {
   }
 
   /**
-   * Up to `frames` NONBLOCK receives of at most `max` bytes, stopping at the first error or when empty. Every frame that
-   * `consume` refuses is kept for others. Stashed frames that `consume` takes come first.
+   * Up to `frames` NONBLOCK receives, stopping at the first error or when empty; `consume` sees at most `max` bytes. Every
+   * frame that it refuses is kept for others. Stashed frames that `consume` takes come first. Returns the number of frames
+   * received: fewer than `frames` says that the inbox is empty now.
    */
-  *drain(sys: Sys, frames: number, max: number, consume: Wanted): Call<void> {
-    while (this.takeStashed(consume) !== null) continue;
+  *drain(sys: Sys, frames: number, max: number, consume: Wanted): Call<number> {
+    const wanted = (frame: Uint8Array): boolean => consume(cut(frame, max));
+    while (this.takeStashed(wanted) !== null) continue;
     for (let i = 0; i < frames; i++) {
-      if ((yield sys.recv(this.slot, max, NONBLOCK | TRUNCATE)) < 0) return;
-      const frame = sys.message.payload;
-      if (!consume(frame)) this.keep(frame);
+      if ((yield sys.recv(this.slot, this.#buffer(max), NONBLOCK | TRUNCATE)) < 0) return i;
+      if (!wanted(sys.message.payload)) this.#keepReceived(sys);
     }
+    return frames;
   }
 
   /**
    * Waits for a frame of this client in a budget loop (sheet 10, section 9.4); foreign frames are kept and count as
-   * would-block. Null at the deadline or on a receive error.
+   * would-block. The frame is cut to `max` bytes, as the client's buffer would. Null at the deadline or on a receive error.
    */
   *take(sys: Sys, wanted: Wanted, budget: Budget, max: number): Call<Uint8Array | null> {
-    const stashed = this.takeStashed(wanted);
-    if (stashed !== null) return stashed;
+    const stashed = this.takeStashed((frame) => wanted(cut(frame, max)));
+    if (stashed !== null) return cut(stashed, max);
     for (;;) {
       const poll = sys.beginPoll();
       poll.slots = [this.slot];
@@ -74,13 +76,31 @@ export class Inbox {
       const ended = yield sys.runPoll();
       budget.round = poll.round;
       if (ended < 0) return null;
-      if ((yield sys.recv(this.slot, max, NONBLOCK | TRUNCATE)) < 0) return null;
-      const frame = sys.message.payload;
+      if ((yield sys.recv(this.slot, this.#buffer(max), NONBLOCK | TRUNCATE)) < 0) return null;
+      const frame = cut(sys.message.payload, max);
       if (wanted(frame)) return frame;
-      this.keep(frame);
+      this.#keepReceived(sys);
       if (budget.round % CLOCK_EVERY === 0 && (yield sys.nsec()) >= budget.deadline) return null;
       yield sys.yieldCpu();
       budget.round += 1;
     }
   }
+
+  /** A reader's small buffer must not cut what it keeps for others. */
+  #buffer(max: number): number {
+    return this.#discards ? max : Math.max(max, STASH_FRAME_MAX);
+  }
+
+  /** Keeps the frame just received, unless the receive cut it: half a frame is no use to its reader. */
+  #keepReceived(sys: Sys): void {
+    const { payload, len } = sys.message;
+    const before = this.drops;
+    if (len > payload.length) this.#discarded += 1;
+    else this.keep(payload);
+    if (!this.#discards && this.drops > before) sys.note('inbox.dropped', this.drops);
+  }
+}
+
+function cut(frame: Uint8Array, max: number): Uint8Array {
+  return frame.length > max ? frame.subarray(0, max) : frame;
 }

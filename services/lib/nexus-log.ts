@@ -12,6 +12,7 @@ import type { WireLogLevel } from '../logd/wire.ts';
 import { Inbox } from './inbox.ts';
 import { WOULD_BLOCK, budgetOf, routeQuery } from './ipc.ts';
 import type { Call } from './ipc.ts';
+import { hex16 } from './text.ts';
 
 /** Facade levels (sheet 40, section 9.1). */
 export type Level = 'ERROR' | 'WARN' | 'INFO' | 'DEBUG' | 'TRACE';
@@ -34,8 +35,12 @@ export const SINK_SCOPE_MAX = 64;
 /** Frames drained from the reply inbox after each line, and the receive buffer. */
 export const SINK_DRAIN_FRAMES = 4;
 export const SINK_DRAIN_BUFFER = 64;
-/** Acks that may be outstanding before the oldest counts as not seen: the depth of a reply inbox. */
-export const SINK_ACKS_MAX = 8;
+/** After this time a missing ack does not come any more: logd gives a reply up after 15 s (sheet 40, section 6.2). ns. */
+export const ACK_WAIT_NS = 15_000_000_000;
+/** Acks that can be on their way: logd's queue and the inbox, both full. Beyond it the oldest counts as not seen. */
+export const SINK_ACKS_MAX = 72;
+/** Longest text of a line, bytes; longer ones are replaced (sheet 40, section 9.2). */
+export const TEXT_MAX = 16_384;
 
 /** Why logd did not take a line (quirks.md, silent-sink). */
 export type SinkLoss = 'route' | 'clone' | 'queue-full' | 'send' | 'status' | 'ack-not-seen';
@@ -64,7 +69,8 @@ export class NexusLog {
   #topicMask = 0xffff_ffff;
   #slots: SinkSlots | null = null;
   #inbox: Inbox | null;
-  #outstanding = 0;
+  /** Times of sending of the lines whose acks have not been seen, oldest first. */
+  readonly #unacked: number[] = [];
   #degraded = false;
   #accepted = 0;
   readonly #losses = new Map<SinkLoss, number>();
@@ -87,6 +93,7 @@ export class NexusLog {
   setMaxLevel(level: Level): void {
     this.#maxLevel = LEVEL_NUMBER[level];
   }
+  /** A 32-bit mask. */
   setTopicMask(mask: number): void {
     this.#topicMask = mask >>> 0;
   }
@@ -103,19 +110,23 @@ export class NexusLog {
   *debug(target: string, text: string): Call<void> {
     yield* this.line('DEBUG', target, text);
   }
+  *trace(target: string, text: string): Call<void> {
+    yield* this.line('TRACE', target, text);
+  }
 
   /** Prints one line where level and topics allow it, then offers it to the sink. */
   *line(level: Level, target: string, text: string, topics = TOPIC_GENERAL): Call<void> {
     if (LEVEL_NUMBER[level] > this.#maxLevel) return;
-    if (topics !== 0 && (this.#topicMask & topics) !== topics) return;
-    const bytes = this.#encoder.encode(`[${level} ${target}] ${text}\n`);
+    if ((~this.#topicMask & topics) !== 0) return;
+    const bytes = this.#encoder.encode(`[${level} ${target}] ${bounded(text)}\n`);
     yield this.#sys.printBytes(bytes);
     if (this.#options.sink) yield* this.#offer(level, target, bytes);
   }
 
   /**
    * `configure_sink_logd_slots` (sheet 40, section 9.4): probes each slot by clone and close. False, and nothing stored,
-   * when one does not clone; then the sink finds logd by routing.
+   * when one does not clone; slots configured earlier stay then, otherwise the sink finds logd by routing. A slot 0 that
+   * clones is stored but never used: from then on the sink routes (section 24).
    */
   *configure(logdSend: number, replySend: number, replyRecv: number): Call<boolean> {
     if (!this.#options.sink) return false;
@@ -125,6 +136,7 @@ export class NexusLog {
       yield this.#sys.capClose(clone);
     }
     if (logdSend !== 0 && replySend !== 0 && replyRecv !== 0) this.#use({ logdSend, replySend, replyRecv });
+    else this.#slots = null;
     return true;
   }
 
@@ -132,11 +144,12 @@ export class NexusLog {
   *awaitAck(ns: number): Call<boolean> {
     const before = this.#accepted;
     const inbox = this.#inbox;
-    if (inbox === null || this.#outstanding === 0) return false;
+    if (inbox === null || this.#unacked.length === 0) return false;
     const budget = yield* budgetOf(this.#sys, ns);
     while (this.#accepted === before) {
       const ack = yield* inbox.take(this.#sys, isAppendAckV1, budget, SINK_DRAIN_BUFFER);
       if (ack === null) {
+        this.#unacked.shift();
         yield* this.#lost('ack-not-seen');
         return false;
       }
@@ -149,46 +162,66 @@ export class NexusLog {
     return true;
   }
 
+  /** Stores usable slots for the life of the process. */
   #use(slots: SinkSlots): void {
-    this.#slots = slots;
-    if (this.#inbox?.slot !== slots.replyRecv) this.#inbox = new Inbox(slots.replyRecv, this.#options.inboxDiscards);
+    const { logdSend, replySend, replyRecv } = slots;
+    this.#slots = logdSend !== 0 && replySend !== 0 && replyRecv !== 0 ? slots : null;
+    if (this.#inbox?.slot !== replyRecv) this.#inbox = new Inbox(replyRecv, this.#options.inboxDiscards);
   }
 
+  /** Offers a line to logd: one APPEND with the line's own ack to come, then the acks of earlier lines (section 9.3). */
   *#offer(level: Level, target: string, line: Uint8Array): Call<void> {
     const sys = this.#sys;
     const slots = this.#slots ?? (yield* this.#discover());
     if (slots === null) return yield* this.#lost('route');
-    const frame = encodeAppendV1(
-      WIRE_LEVEL[level],
-      this.#encoder.encode(target).subarray(0, SINK_SCOPE_MAX),
-      messageOf(line),
-    );
+    const scope = this.#encoder.encode(target).subarray(0, SINK_SCOPE_MAX);
     const clone = yield sys.capClone(slots.replySend);
     if (clone < 0) return yield* this.#lost('clone');
+    const frame = encodeAppendV1(WIRE_LEVEL[level], scope, messageOf(line));
     const sent = yield sys.send(slots.logdSend, frame, NONBLOCK, 0, clone);
-    if (sent >= 0) this.#outstanding += 1;
-    // As the reference, the drain also happens after a failed send (sheet 40, section 24).
-    let refused = false;
-    const inbox = this.#inbox;
-    if (inbox !== null) {
-      yield* inbox.drain(sys, SINK_DRAIN_FRAMES, SINK_DRAIN_BUFFER, (reply) => {
-        if (!isAppendAckV1(reply)) return false;
-        if (this.#ack(reply) !== AppendStatus.OK) refused = true;
-        return true;
-      });
-    }
+    // As the reference, the drain also happens after a failed send (section 24).
+    const empty = yield* this.#readAcks();
     if (sent < 0) {
-      // The kernel put the clone back into its slot. The reference leaves it there (sheet 40, Q-8).
+      // The kernel put the clone back into its slot. The reference leaves it there until the table is full (Q-8).
       if (!this.#options.silentSink) yield sys.capClose(clone);
-      yield* this.#lost(sent === WOULD_BLOCK ? 'queue-full' : 'send');
+      return yield* this.#lost(sent === WOULD_BLOCK ? 'queue-full' : 'send');
     }
-    if (refused) yield* this.#lost('status');
-    if (this.#outstanding > SINK_ACKS_MAX) {
-      this.#outstanding -= 1;
+    yield* this.#expectAck(empty);
+  }
+
+  /** Reads the acks that have come, at most {@link SINK_DRAIN_FRAMES}. True when the inbox is empty now. */
+  *#readAcks(): Call<boolean> {
+    const inbox = this.#inbox;
+    if (inbox === null) return true;
+    let refused = 0;
+    const got = yield* inbox.drain(this.#sys, SINK_DRAIN_FRAMES, SINK_DRAIN_BUFFER, (reply) => {
+      if (!isAppendAckV1(reply)) return false;
+      if (this.#ack(reply) !== AppendStatus.OK) refused += 1;
+      return true;
+    });
+    for (; refused > 0; refused--) yield* this.#lost('status');
+    return got < SINK_DRAIN_FRAMES;
+  }
+
+  /** Notes that one more ack is to come, and gives up those that are overdue in an empty inbox. */
+  *#expectAck(empty: boolean): Call<void> {
+    const unacked = this.#unacked;
+    if (this.#options.silentSink) {
+      // Nobody hears of losses: no clock, and only the number of acks matters (awaitAck).
+      unacked.push(0);
+      if (unacked.length > SINK_ACKS_MAX) unacked.shift();
+      return;
+    }
+    const now = yield this.#sys.nsec();
+    unacked.push(now);
+    for (let oldest = unacked[0]; oldest !== undefined; oldest = unacked[0]) {
+      if (unacked.length <= SINK_ACKS_MAX && !(empty && now - oldest >= ACK_WAIT_NS)) return;
+      unacked.shift();
       yield* this.#lost('ack-not-seen');
     }
   }
 
+  /** Routed discovery: `logd`, then the own inbox. Null: no sink for this line, the next one tries again. */
   *#discover(): Call<SinkSlots | null> {
     const logd = yield* routeQuery(this.#sys, 'logd');
     if (logd === null) return null;
@@ -201,7 +234,7 @@ export class NexusLog {
 
   /** Accounts one ack; returns its status. */
   #ack(reply: Uint8Array): number {
-    if (this.#outstanding > 0) this.#outstanding -= 1;
+    this.#unacked.shift();
     const status = reply[4] ?? AppendStatus.MALFORMED;
     if (status === AppendStatus.OK) this.#accepted += 1;
     return status;
@@ -216,6 +249,17 @@ export class NexusLog {
     this.#degraded = true;
     yield this.#sys.println(`${this.#options.service}: log sink degraded`);
   }
+}
+
+/**
+ * The text, or what stands for one that is too long. The address that the reference prints there is unknown to this
+ * facade: it holds no pointer of its caller (NLG-5).
+ */
+function bounded(text: string): string {
+  // A UTF-16 unit takes three bytes of UTF-8 at most.
+  if (text.length * 3 <= TEXT_MAX) return text;
+  const bytes = new TextEncoder().encode(text).length;
+  return bytes <= TEXT_MAX ? text : `<bad-str ptr=0x${hex16(0)} len=${bytes}>`;
 }
 
 const LF = 0x0a;

@@ -18,6 +18,7 @@ import {
 } from '../lib/ipc.ts';
 import type { Call, Route } from '../lib/ipc.ts';
 import { hex, hex16 } from '../lib/text.ts';
+import type { StatsSnapshot } from './journal.ts';
 import { LogClock, LogdCore } from './server.ts';
 import type { Handled, LogdCoreOptions, RejectClass } from './server.ts';
 import { LogOp } from './wire.ts';
@@ -104,8 +105,9 @@ function* run(sys: Sys, options: LogdOptions): Call<ServiceEnd> {
     if (handled.reject !== null && options.countRejects) {
       const count = (rejects.get(handled.reject) ?? 0) + 1;
       rejects.set(handled.reject, count);
-      sys.note(`reject.${handled.reject}`, count);
+      sys.note(`reject.${handled.reject.replace('-', '_')}`, count);
     }
+    if (handled.op === LogOp.APPEND && handled.reject === null) noteJournal(sys, core.stats());
     yield* appendLines(say, op, handled);
     if (!moved && serviceId === SELFTEST) yield* selftestLines(say, op, handled, core);
 
@@ -123,10 +125,18 @@ function* run(sys: Sys, options: LogdOptions): Call<ServiceEnd> {
   }
 }
 
+/** Counters of the journal for the person who watches. */
+function noteJournal(sys: Sys, stats: StatsSnapshot): void {
+  sys.note('journal.total', stats.total);
+  sys.note('journal.dropped', stats.dropped);
+  sys.note('journal.used_records', stats.usedRecords);
+  sys.note('journal.used_bytes', stats.usedBytes);
+}
+
 /** Lines of a frame with op APPEND (section 6.2, steps 3 to 5). */
 function* appendLines(say: OnceLines, op: number, handled: Handled): Call<void> {
   if (op !== LogOp.APPEND) return;
-  if (handled.op === LogOp.APPEND && handled.reject !== null) {
+  if (handled.reject !== null) {
     const marker = REJECT_MARKER[handled.reject];
     if (marker !== null) yield* say.once(marker);
   }

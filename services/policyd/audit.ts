@@ -7,7 +7,7 @@
  */
 import type { ServiceId } from '../../kernel-model/abi.ts';
 import { ascii, hex16 } from '../lib/text.ts';
-import { norm } from './policy.ts';
+import { asciiLower, norm } from './policy.ts';
 import { PolicyStatus, encodeReply } from './wire.ts';
 import type { PolicyReply, PolicyRequest } from './wire.ts';
 import type { Decision } from './decide.ts';
@@ -31,7 +31,10 @@ export interface AuditEvent {
 /** What becomes of an event: a record is sent, or the event is only counted, or it is none. */
 export type AuditVerdict =
   | { readonly kind: 'append'; readonly text: string }
-  | { readonly kind: 'count'; readonly reason: 'unlisted' | 'rate' | 'boot-cap' }
+  | {
+      readonly kind: 'count';
+      readonly reason: 'unlisted' | 'rate' | 'boot-cap';
+    }
   | { readonly kind: 'none' };
 
 const NONE: AuditVerdict = { kind: 'none' };
@@ -70,7 +73,10 @@ export class AuditRules {
     this.#emissions += 1;
     const pair = allowedPair(event);
     if (!this.#decisionByte && pair !== null) this.#allowed.add(pair);
-    return { kind: 'append', text: auditText(event.reply.op, decision, event.sender) };
+    return {
+      kind: 'append',
+      text: auditText(event.reply.op, decision, event.sender),
+    };
   }
 
   /** Accounts a frame that logd's queue took at `now`: only those can use up logd's budget. */
@@ -112,10 +118,10 @@ function decisionOf(status: number | undefined): Decision | null {
   return status === PolicyStatus.DENY ? 'deny' : null;
 }
 
-/** Key of the (evaluated subject, capability) of an allowed delegated check. Both are what the policy set lists. */
+/** Key of the (evaluated subject, capability) of an allowed delegated check; null for anything else. */
 function allowedPair({ request, reply }: AuditEvent): string | null {
   if (request?.op !== 'check_cap_delegated' || reply.status !== PolicyStatus.ALLOW) return null;
-  return `${hex16(norm(request.subject))} ${request.capability.toLowerCase()}`;
+  return `${hex16(norm(request.subject))} ${asciiLower(request.capability)}`;
 }
 
 /** The record's text (sheet 30, section 6.2). `op` is the raw op byte, `sender` the raw attested id. */

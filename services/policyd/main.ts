@@ -53,7 +53,10 @@ class Policyd {
   constructor(sys: Sys, options: PolicydOptions) {
     this.#sys = sys;
     this.#options = options;
-    this.#rules = { policy: options.policy, capCheckAsSender: options.capCheckAsSender };
+    this.#rules = {
+      policy: options.policy,
+      capCheckAsSender: options.capCheckAsSender,
+    };
     this.#journal = new Journal(sys, options);
   }
 
@@ -74,14 +77,17 @@ class Policyd {
     const sys = this.#sys;
     for (let passes = 0; ; passes++) {
       const { served, present } = yield* this.#pass(0);
-      if (present.length === RECV_SLOTS.length) return;
-      if (served) continue;
-      // An init that died never wires: then look for new slots now and then only, so that the wait can be skipped.
+      const wired = present.length === RECV_SLOTS.length;
+      if (wired || passes < UNWIRED_PASSES) {
+        if (!served) yield sys.yieldCpu();
+        if (wired) return;
+        continue;
+      }
+      // An init that died never wires: now look for new slots only now and then, so that the wait can be skipped.
       const poll = sys.beginPoll();
       poll.slots = present;
       poll.maxRounds = REPROBE_ROUNDS;
-      if (passes < UNWIRED_PASSES) yield sys.yieldCpu();
-      else yield sys.runPoll();
+      yield sys.runPoll();
     }
   }
 
@@ -107,7 +113,10 @@ class Policyd {
     const sys = this.#sys;
     const moved = movedSlot(sys);
     const sender = sys.message.serviceId;
-    const caller: Caller = { sender, privileged: channel.control || isPrivilegedSender(sender) };
+    const caller: Caller = {
+      sender,
+      privileged: channel.control || isPrivilegedSender(sender),
+    };
     const answer = encodeReply(yield* this.#answer(sys.message.payload, caller));
     if (moved >= 0) yield* replyAndClose(sys, moved, answer);
     else yield* send(sys, channel.reply, answer, 'now');
@@ -117,7 +126,11 @@ class Policyd {
     const { sender } = caller;
     const decoded = decodeRequest(frame);
     if (!decoded.ok) {
-      yield* this.#journal.audit({ request: null, reply: decoded.reply, sender });
+      yield* this.#journal.audit({
+        request: null,
+        reply: decoded.reply,
+        sender,
+      });
       return decoded.reply;
     }
     const { request } = decoded;

@@ -18,7 +18,13 @@ export interface PolicydOptions {
 
 /** The contract's settings. */
 export function contractOptions(policy: PolicySet): PolicydOptions {
-  return { policy, auditDecisionByte: false, capCheckAsSender: false, inboxDiscards: false, receiveMax: MAX_FRAME };
+  return {
+    policy,
+    auditDecisionByte: false,
+    capCheckAsSender: false,
+    inboxDiscards: false,
+    receiveMax: MAX_FRAME,
+  };
 }
 
 /** The reference image's settings. */

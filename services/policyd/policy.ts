@@ -117,7 +117,12 @@ export function canonical(text: string): string {
   let to = text.length;
   while (from < to && isWhiteSpace(text.charCodeAt(from))) from += 1;
   while (to > from && isWhiteSpace(text.charCodeAt(to - 1))) to -= 1;
-  return text.slice(from, to).replace(/[A-Z]/g, (letter) => letter.toLowerCase());
+  return asciiLower(text.slice(from, to));
+}
+
+/** ASCII letters to lower case, everything else as it is. */
+export function asciiLower(text: string): string {
+  return text.replace(/[A-Z]/g, (letter) => letter.toLowerCase());
 }
 
 /** Unicode White_Space. Not `trim()`: that leaves U+0085 and takes U+FEFF. */

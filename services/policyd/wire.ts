@@ -22,7 +22,12 @@ export const PolicyOp = {
 } as const;
 
 /** Status byte of answers. */
-export const PolicyStatus = { ALLOW: 0, DENY: 1, MALFORMED: 2, UNSUPPORTED: 3 } as const;
+export const PolicyStatus = {
+  ALLOW: 0,
+  DENY: 1,
+  MALFORMED: 2,
+  UNSUPPORTED: 3,
+} as const;
 export type PolicyStatus = (typeof PolicyStatus)[keyof typeof PolicyStatus];
 
 /** Bytes below which nothing is a frame. */
@@ -59,7 +64,12 @@ export interface CheckRequest {
 
 /** ROUTE: may `requester` be told the way to `target`? */
 export type RouteRequest =
-  | { readonly op: 'route'; readonly version: 1; readonly requester: ClaimedName; readonly target: ClaimedName }
+  | {
+      readonly op: 'route';
+      readonly version: 1;
+      readonly requester: ClaimedName;
+      readonly target: ClaimedName;
+    }
   | {
       readonly op: 'route';
       readonly version: 2;
@@ -77,7 +87,12 @@ export type RouteRequest =
 
 /** EXEC: may `requester` start image `image` (a u8 that decides nothing)? */
 export type ExecRequest =
-  | { readonly op: 'exec'; readonly version: 1; readonly requester: ClaimedName; readonly image: number }
+  | {
+      readonly op: 'exec';
+      readonly version: 1;
+      readonly requester: ClaimedName;
+      readonly image: number;
+    }
   | {
       readonly op: 'exec';
       readonly version: 2;
@@ -126,12 +141,21 @@ export type PolicyRequest = DecidedRequest | { readonly op: 'log_probe'; readonl
 /** An answer. Version 1 carries no nonce. `op` is the op byte without or with bit 7. */
 export type PolicyReply =
   | { readonly version: 1; readonly op: number; readonly status: number }
-  | { readonly version: 2 | 3; readonly op: number; readonly nonce: PolicyNonce; readonly status: number };
+  | {
+      readonly version: 2 | 3;
+      readonly op: number;
+      readonly nonce: PolicyNonce;
+      readonly status: number;
+    };
 
 /** Outcome of decoding: a request, or the answer that refuses the frame. */
 export type Decoded =
   | { readonly ok: true; readonly request: PolicyRequest }
-  | { readonly ok: false; readonly reject: 'malformed' | 'unsupported'; readonly reply: PolicyReply };
+  | {
+      readonly ok: false;
+      readonly reject: 'malformed' | 'unsupported';
+      readonly reply: PolicyReply;
+    };
 
 /** Decodes a request frame in the order of sheet 30, section 2. */
 export function decodeRequest(frame: Uint8Array): Decoded {
@@ -156,7 +180,11 @@ function decodeV1(frame: Uint8Array, op: number): Decoded {
       return accepted({ op: 'log_probe', version: 1 });
     case PolicyOp.CHECK: {
       if (frame.length !== 5 + byteAt(frame, 4)) return malformed(1, op);
-      return accepted({ op: 'check', version: 1, requester: claimed(frame, 5, frame.length) });
+      return accepted({
+        op: 'check',
+        version: 1,
+        requester: claimed(frame, 5, frame.length),
+      });
     }
     case PolicyOp.ROUTE: {
       const names = twoNames(frame, 4);
@@ -182,7 +210,14 @@ function decodeV2(frame: Uint8Array, op: number): Decoded {
   switch (op) {
     case PolicyOp.ROUTE: {
       const names = twoNames(frame, 8);
-      return names === null ? malformed(2, op) : accepted({ op: 'route', version: 2, nonce: nonceAt(frame), ...names });
+      return names === null
+        ? malformed(2, op)
+        : accepted({
+            op: 'route',
+            version: 2,
+            nonce: nonceAt(frame),
+            ...names,
+          });
     }
     case PolicyOp.EXEC: {
       const exec = nameAndImage(frame, 8);
@@ -193,7 +228,12 @@ function decodeV2(frame: Uint8Array, op: number): Decoded {
       const question = subjectAndCapability(frame, 8);
       return question === null
         ? malformed(2, op, nonceAt(frame))
-        : accepted({ op: 'check_cap_delegated', version: 2, nonce: nonceAt(frame), ...question });
+        : accepted({
+            op: 'check_cap_delegated',
+            version: 2,
+            nonce: nonceAt(frame),
+            ...question,
+          });
     }
     default:
       return unsupported(op);
@@ -208,12 +248,24 @@ function decodeV3(frame: Uint8Array, op: number): Decoded {
     case PolicyOp.ROUTE: {
       if (frame.length !== ROUTE_V3_LENGTH) return malformed(3, op);
       const requester = idAt(frame, 8);
-      return accepted({ op: 'route', version: 3, nonce: nonceAt(frame), requester, target: idAt(frame, 16) });
+      return accepted({
+        op: 'route',
+        version: 3,
+        nonce: nonceAt(frame),
+        requester,
+        target: idAt(frame, 16),
+      });
     }
     case PolicyOp.EXEC: {
       if (frame.length !== EXEC_V3_LENGTH) return malformed(3, op);
       const requester = idAt(frame, 8);
-      return accepted({ op: 'exec', version: 3, nonce: nonceAt(frame), requester, image: byteAt(frame, 16) });
+      return accepted({
+        op: 'exec',
+        version: 3,
+        nonce: nonceAt(frame),
+        requester,
+        image: byteAt(frame, 16),
+      });
     }
     default:
       return unsupported(op);
@@ -232,7 +284,11 @@ function malformed(version: 1 | 2 | 3, op: number, nonce: PolicyNonce = NO_NONCE
 
 /** Always in version 1's shape, whatever the request's version. */
 function unsupported(op: number): Decoded {
-  return { ok: false, reject: 'unsupported', reply: { version: 1, op, status: PolicyStatus.UNSUPPORTED } };
+  return {
+    ok: false,
+    reject: 'unsupported',
+    reply: { version: 1, op, status: PolicyStatus.UNSUPPORTED },
+  };
 }
 
 /** `r` u8, requester, `t` u8, target, and nothing more; each name 1..48 bytes. */
@@ -242,14 +298,20 @@ function twoNames(frame: Uint8Array, at: number): { requester: ClaimedName; targ
   if (r === 0 || r > NAME_MAX || frame.length < targetAt + 1) return null;
   const t = byteAt(frame, targetAt);
   if (t === 0 || t > NAME_MAX || frame.length !== targetAt + 1 + t) return null;
-  return { requester: claimed(frame, at + 1, targetAt), target: claimed(frame, targetAt + 1, frame.length) };
+  return {
+    requester: claimed(frame, at + 1, targetAt),
+    target: claimed(frame, targetAt + 1, frame.length),
+  };
 }
 
 /** `r` u8, requester, image u8. */
 function nameAndImage(frame: Uint8Array, at: number): { requester: ClaimedName; image: number } | null {
   const r = byteAt(frame, at);
   if (r === 0 || r > NAME_MAX || frame.length !== at + 2 + r) return null;
-  return { requester: claimed(frame, at + 1, at + 1 + r), image: byteAt(frame, at + 1 + r) };
+  return {
+    requester: claimed(frame, at + 1, at + 1 + r),
+    image: byteAt(frame, at + 1 + r),
+  };
 }
 
 /** Subject u64, `c` u8, capability. */
@@ -260,7 +322,10 @@ function subjectAndCapability(
   if (frame.length < at + 9) return null;
   const c = byteAt(frame, at + 8);
   if (c > CAPABILITY_MAX || frame.length !== at + 9 + c) return null;
-  return { subject: idAt(frame, at), capability: capabilityName(frame.subarray(at + 9)) };
+  return {
+    subject: idAt(frame, at),
+    capability: capabilityName(frame.subarray(at + 9)),
+  };
 }
 
 /** Reads capability bytes: strict UTF-8 that keeps a leading BOM, else the empty name (sheet 30, sections 3 and 11). */
@@ -344,7 +409,12 @@ export function decodeReply(frame: Uint8Array): Extract<PolicyReply, { readonly 
   const op = frame[3] ?? 0;
   if (frame.length !== REPLY_NONCE_LENGTH || frame[0] !== MAGIC_0 || frame[1] !== MAGIC_1) return null;
   if ((version !== 2 && version !== 3) || (op & REPLY_BIT) === 0) return null;
-  return { version, op: op & ~REPLY_BIT, nonce: nonceAt(frame), status: byteAt(frame, 8) };
+  return {
+    version,
+    op: op & ~REPLY_BIT,
+    nonce: nonceAt(frame),
+    status: byteAt(frame, 8),
+  };
 }
 
 /**

@@ -25,9 +25,8 @@ export class ServiceRegistry {
 
   /** Inserts or overwrites. The numbers are not validated. */
   register(owner: ServiceId, name: EntryName, slots: EntrySlots): void {
-    let own = this.#entries.get(owner);
-    if (own === undefined) this.#entries.set(owner, (own = new Map()));
-    own.set(name, slots);
+    const own = this.#entries.get(owner) ?? new Map<EntryName, EntrySlots>();
+    this.#entries.set(owner, own.set(name, slots));
   }
 
   lookup(owner: ServiceId, name: EntryName): EntrySlots | null {

@@ -21,7 +21,12 @@ export const SamgrOp = {
 } as const;
 
 /** Status byte. */
-export const SamgrStatus = { OK: 0, NOT_FOUND: 1, MALFORMED: 2, UNSUPPORTED: 3 } as const;
+export const SamgrStatus = {
+  OK: 0,
+  NOT_FOUND: 1,
+  MALFORMED: 2,
+  UNSUPPORTED: 3,
+} as const;
 export type SamgrStatus = (typeof SamgrStatus)[keyof typeof SamgrStatus];
 
 /** Log probe's status byte when logd did not take the record. */
@@ -51,7 +56,11 @@ export interface EntrySlots {
 
 /** Ops that change or read the table. */
 export type TableRequest =
-  | { readonly op: 'register'; readonly name: EntryName; readonly slots: EntrySlots }
+  | {
+      readonly op: 'register';
+      readonly name: EntryName;
+      readonly slots: EntrySlots;
+    }
   | { readonly op: 'lookup'; readonly name: EntryName }
   | { readonly op: 'resolve_status'; readonly name: EntryName };
 
@@ -79,10 +88,18 @@ export function decodeRequest(frame: Uint8Array, moved: boolean): SamgrRequest |
       case SamgrOp.PING_CAP_MOVE:
         return { op: 'ping', nonce: nonceIf(frame, PING_NONCE_LENGTH, 4) };
       case SamgrOp.SENDER_PID:
-        if (moved) return { op: 'sender_pid', nonce: nonceIf(frame, PID_NONCE_LENGTH, 8) };
+        if (moved)
+          return {
+            op: 'sender_pid',
+            nonce: nonceIf(frame, PID_NONCE_LENGTH, 8),
+          };
         break;
       case SamgrOp.SENDER_SERVICE_ID:
-        if (moved) return { op: 'sender_service_id', nonce: nonceIf(frame, ID_NONCE_LENGTH, 4) };
+        if (moved)
+          return {
+            op: 'sender_service_id',
+            nonce: nonceIf(frame, ID_NONCE_LENGTH, 4),
+          };
         break;
       default:
         break;

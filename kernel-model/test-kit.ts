@@ -5,9 +5,9 @@ import { Trace } from '../sim/trace.ts';
 import type { TraceEvent } from '../sim/trace.ts';
 import type { KernelImage, KernelOptions } from './image.ts';
 import { Kernel } from './kernel.ts';
-import { kernelMemory, KernelMemory, memoryOf } from './kernel-memory.ts';
-import type { MemoryOptions } from './kernel-memory.ts';
-import { REFERENCE_ADDRESSES } from './layout.ts';
+import { kernelMemory, memoryOf } from './kernel-memory.ts';
+import type { KernelMemory, MemoryOptions } from './kernel-memory.ts';
+import { LOW_WINDOW_BASE, REFERENCE_ADDRESSES, VMO_ARENA_END } from './layout.ts';
 import type { Program } from './sys.ts';
 import { writeElf } from './synthetic-elf.ts';
 
@@ -60,7 +60,7 @@ export function testInitElf(program: string): Uint8Array {
 }
 
 export function testMachine(setup: TestSetup = {}): TestMachine {
-  const ram = new Ram(0x8000_0000, 0x1090_0000);
+  const ram = new Ram(LOW_WINDOW_BASE, VMO_ARENA_END - LOW_WINDOW_BASE);
   const clock = new Clock();
   const trace = new Trace(clock);
   const events: TraceEvent[] = [];
