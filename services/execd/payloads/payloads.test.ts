@@ -6,7 +6,11 @@ import { exit0Elf, exit42Elf, helloElf } from './payloads.ts';
 
 const words = (file: Uint8Array, offset: number, count: number): string => {
   const view = new DataView(file.buffer, file.byteOffset);
-  const at = (i: number): string => view.getUint32(offset + 4 * i, true).toString(16).padStart(8, '0');
+  const at = (i: number): string =>
+    view
+      .getUint32(offset + 4 * i, true)
+      .toString(16)
+      .padStart(8, '0');
   return Array.from({ length: count }, (_, i) => at(i)).join(' ');
 };
 
@@ -30,8 +34,7 @@ describe.each([
     entry: 0x1000,
     offset: 0x100,
     size: 68,
-    code:
-      '00000417 03040413 00044503 00050a63 01000893 00000073 00140413 fedff06f 00000513 00b00893 00000073 0000006f',
+    code: '00000417 03040413 00044503 00050a63 01000893 00000073 00140413 fedff06f 00000513 00b00893 00000073 0000006f',
     text: 'child: exit0 start\n\0',
   },
   {
@@ -42,8 +45,7 @@ describe.each([
     entry: 0x1000,
     offset: 0x100,
     size: 69,
-    code:
-      '00000417 03040413 00044503 00050a63 01000893 00000073 00140413 fedff06f 02a00513 00b00893 00000073 0000006f',
+    code: '00000417 03040413 00044503 00050a63 01000893 00000073 00140413 fedff06f 02a00513 00b00893 00000073 0000006f',
     text: 'child: exit42 start\n\0',
   },
 ])('$name (sheet 55, section 13)', ({ file, length, sha256, entry, offset, size, code, text }) => {
