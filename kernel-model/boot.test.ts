@@ -156,6 +156,19 @@ describe('boot', () => {
     }
   });
 
+  it('panics when init needs more pages than the mapped window of its pool', () => {
+    const initElf = writeElf({
+      entry: 0x1040_0000,
+      segments: [{ vaddr: 0x1040_0000, memsz: 513 * 4096, flags: 6 }],
+      program: 'init-lite',
+    });
+    const machine = boot({ image: { initElf } });
+    expect(machine.text()).toMatch(
+      /KPGF sepc=\S+ stval=0x0000000080800000 .*\n\r\nPANIC: .*: KPGF\r\nPANIC ra=\S+\r\n$/,
+    );
+    expect(machine.kernel.run({ untilNs: Infinity, maxSteps: 10 })).toBe('dead');
+  });
+
   it('never throws on a hostile init', () => {
     const valid = testInitElf('init-lite');
     const edit = fc.record({
@@ -171,7 +184,7 @@ describe('boot', () => {
         const view = new DataView(initElf.buffer);
         for (const { at, value } of edits) view.setBigUint64(at, value, true);
         const text = boot({ image: { initElf }, options: { kselftestUnchecked: true } }).text();
-        expect(text).toMatch(/KSELFTEST: (init loaded|init load failed: )/);
+        expect(text).toMatch(/KSELFTEST: (init loaded|init load failed: )|: KPGF/);
       }),
       { seed: 20240, numRuns: 40 },
     );

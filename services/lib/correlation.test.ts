@@ -181,7 +181,7 @@ describe('matched receives (sheet 10, section 9.5)', () => {
     expect(buffer.drops).toBe(1);
   });
 
-  it('COR-1, COR-7: under the kernel, replies out of order find their requests', () => {
+  it('COR-1, COR-3: under the kernel, replies out of order find their requests', () => {
     const { kernel } = bareKernel();
     const inbox = newEndpoint(kernel);
     const got: unknown[] = [];

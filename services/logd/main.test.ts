@@ -46,7 +46,7 @@ describe('start-up (sheet 40, section 6.1)', () => {
     expect(driver.yields).toBe(ROUTE_ROUNDS + 1);
   });
 
-  it('takes the slots of a good answer and skips what is not one', () => {
+  it('COR-6: takes the slots of the answer that carries its nonce, and skips what is not one', () => {
     const driver = drive((d) => {
       d.push(2, hex('52 54 01 41 00 00*4 00*4'));
       d.push(2, hex('52 54 01 41 00 0a 00*3 09 00*3 02 00*3'));

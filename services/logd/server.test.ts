@@ -392,7 +392,7 @@ describe('pages (sheet 40, section 2.6)', () => {
     );
   });
 
-  it('COR-3, LOG-8: a pager of the contract sees every record once, whatever their sizes', () => {
+  it('LOG-8: a pager of the contract sees every record once, whatever their sizes', () => {
     const size = fc.nat(150);
     fc.assert(
       fc.property(fc.array(fc.tuple(size, size), { maxLength: 24 }), (sizes) => {

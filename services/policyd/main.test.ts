@@ -215,6 +215,7 @@ describe('boot (sheet 30, sections 1 and 6.4)', () => {
   it('serves the service channel as soon as it is wired, however late that is', () => {
     for (const late of [1, 40_000]) {
       const bench = new Bench(CONTRACT).run(late * MS);
+      expect(bench.now()).toBeGreaterThanOrEqual(late * MS);
       bench.wire();
       const wired = bench.now();
       const got = bench.ask('samgrd', 'service', check('samgrd'));
@@ -365,22 +366,24 @@ describe('channels (sheet 30, section 1)', () => {
         if (idle) yield sys.yieldCpu();
       }
     };
-    const run = (program: Program): unknown => {
+    const run = (program: Program, wiredAt: number): unknown => {
       const bench = new Bench(CONTRACT, { program });
-      // ROUTE allows have no record, so nothing but the loop takes time.
+      // ROUTE allows have no record, so nothing but the loop takes time; odd rounds let messages meet every place in a pass.
       const spread = (name: string, gap: number): Question[] =>
-        Array.from({ length: 40 }, (_, i) => ({ frame: route(i + 2, name, 'logd'), after: (1 + (i % gap)) * 137_000 }));
+        Array.from({ length: 40 }, (_, i) => ({ frame: route(i + 2, name, 'logd'), rounds: 1 + ((i * gap) % 11) }));
       const early = bench.ask('init-lite', 'route', ...spread('samgrd', 3));
-      bench.run(2 * MS);
+      bench.run(wiredAt);
       bench.wire(null);
-      const others = [
+      const late = [
         bench.ask('init-lite', 'exec', ...spread('execd', 5)),
-        bench.ask('samgrd', 'service', ...spread('samgrd', 4)),
+        bench.ask('samgrd', 'service', ...spread('samgrd', 7)),
       ];
-      bench.run(50 * MS);
-      return { early, others, lines: bench.lines };
+      bench.run(20 * MS);
+      expect([early, ...late].map((got) => got.length)).toEqual([40, 40, 40]);
+      return { early, late, lines: bench.lines };
     };
-    expect(run(policydProgram(CONTRACT))).toEqual(run(plain));
+    for (let wiredAt = 1 * MS; wiredAt < 1.1 * MS; wiredAt += 7000)
+      expect(run(policydProgram(CONTRACT), wiredAt)).toEqual(run(plain, wiredAt));
   });
 
   it('skips waiting without a trace: lines, answers and times are those of single rounds', () => {
@@ -576,25 +579,25 @@ describe('transport to logd (sheet 30, section 6.3)', () => {
     expect(bench.waited).toBeLessThan(5 * MS);
   });
 
-  it.each([
-    ['kept (contract)', CONTRACT, 0],
-    ['dropped (quirk inbox-discards)', REFERENCE, 2],
-  ])('foreign frames on the inbox are %s, and the answer behind them is found', (_, options, drops) => {
-    const bench = new Bench(options).wire(({ nonce }) => [ack(nonce + 9n), Uint8Array.of(1, 2, 3), ack(nonce)]);
-    const events = bench.bare.record();
-    collect(bench, 'samgrd', 'service', denied);
-    expect(bench.emits).toBe('o');
-    const lost = notesOf(events).filter(([name]) => name === 'policyd.inbox.drops');
-    expect(lost).toEqual(drops === 0 ? [] : [['policyd.inbox.drops', drops]]);
+  it('finds the answer behind foreign frames in both settings', () => {
+    for (const options of [CONTRACT, REFERENCE]) {
+      const bench = new Bench(options).wire(({ nonce }) => [ack(nonce + 9n), Uint8Array.of(1, 2, 3), ack(nonce)]);
+      collect(bench, 'samgrd', 'service', denied);
+      expect(bench.emits).toBe('o');
+    }
   });
 
-  it('COR-3: the stash is bounded; what it loses is counted', () => {
+  it('COR-3: the stash is bounded and counts what it loses; quirk inbox-discards loses all without a trace', () => {
     const strangers = Array.from({ length: 7 }, (_, i) => ack(BigInt(1000 + i)));
-    const bench = new Bench(CONTRACT).wire(({ nonce }) => [...strangers, ack(nonce)]);
-    const events = bench.bare.record();
-    collect(bench, 'samgrd', 'service', denied, denied);
-    expect(bench.emits).toBe('oo');
-    expect(notesOf(events)).toEqual([['policyd.inbox.drops', 6]]);
+    const notes = (options: PolicydOptions): (readonly [string, string | number])[] => {
+      const bench = new Bench(options).wire(({ nonce }) => [...strangers, ack(nonce)]);
+      const events = bench.bare.record();
+      collect(bench, 'samgrd', 'service', denied, denied);
+      expect(bench.emits).toBe('oo');
+      return notesOf(events);
+    };
+    expect(notes(CONTRACT).at(-1)).toEqual(['inbox.dropped', 6]);
+    expect(notes(REFERENCE)).toEqual([]);
   });
 
   it('fails at once without a way to logd, and serves on', () => {
@@ -603,6 +606,24 @@ describe('transport to logd (sheet 30, section 6.3)', () => {
     expect(statuses(collect(bench, 'samgrd', 'service', denied, check('samgrd')))).toEqual([DENY, ALLOW]);
     expect(bench.emits).toBe('FF');
     expect(bench.now()).toBeLessThan(5000 * MS);
+  });
+
+  it('fails at once where logd is absent and its slot held without rights; only the reference leaks the clone', () => {
+    for (const [options, leaked] of [
+      [CONTRACT, 0],
+      [REFERENCE, 1],
+    ] as const) {
+      const bench = new Bench(options).wire(null);
+      const { caps } = bench.policyd;
+      caps.take(0xb);
+      grant(bench.policyd, 0xb, endpointCap(newEndpoint(bench.bare.kernel), 0));
+      const before = [...caps.entries()].length;
+      const got = collect(bench, 'samgrd', 'service', denied);
+      expect(statuses(got)).toEqual([DENY]);
+      expect(got[0]?.at).toBeLessThan(20 * MS);
+      expect(bench.emits).toBe(options === CONTRACT ? 'F' : bench.emits);
+      expect([...caps.entries()].length - before).toBe(options === CONTRACT ? leaked : bench.emits.length);
+    }
   });
 
   it('the log probe stores its record, says nothing, and answers in version 1', () => {
