@@ -11,12 +11,11 @@
  *
  * The text is ours, not a guest's: a mistake in it is an {@link InternalError} that names line and reason.
  */
-import { InternalError } from "../assert.ts";
-import { compress, compressedEncodingOf, encode, encodeCompressed, encodingOf } from "./encode.ts";
-import type { Mnemonic } from "./isa.ts";
-import { expandPseudo, loadImmediate } from "./pseudo.ts";
-import type { Operand } from "./syntax.ts";
-import { COMPRESSED_OPERANDS, CSR_NAMES, OPERANDS, registerNumber } from "./syntax.ts";
+import { InternalError } from '../assert.ts';
+import { compress, compressedEncodingOf, encode, encodeCompressed, encodingOf } from './encode.ts';
+import { expandPseudo, loadImmediate } from './pseudo.ts';
+import type { Operand } from './syntax.ts';
+import { COMPRESSED_OPERANDS, CSR_NAMES, OPERANDS, registerNumber } from './syntax.ts';
 
 /** What {@link assemble} made. */
 export interface Assembly {
@@ -46,10 +45,10 @@ interface Context {
 }
 
 const DATA_WIDTHS: ReadonlyMap<string, number> = new Map([
-  [".byte", 1],
-  [".half", 2],
-  [".word", 4],
-  [".dword", 8],
+  ['.byte', 1],
+  ['.half', 2],
+  ['.word', 4],
+  ['.dword', 8],
 ]);
 
 /** Assembles a program that is to run at `base` (an even address below 2^53). */
@@ -59,7 +58,7 @@ export function assemble(source: string, base: number): Assembly {
   let at = base;
   let short = false;
 
-  const place = (line: number, length: number, emit: Piece["emit"]): void => {
+  const place = (line: number, length: number, emit: Piece['emit']): void => {
     if (at + length - base > MAX_ASSEMBLY) fail(line, `the program is longer than ${MAX_ASSEMBLY} bytes`);
     pieces.push({ line, at, length, emit });
     at += length;
@@ -69,39 +68,39 @@ export function assemble(source: string, base: number): Assembly {
     symbols.set(name, value);
   };
   const statement = (line: number, text: string): void => {
-    const [, head = "", rest = ""] = /^(\S+)\s*(.*)$/.exec(text) ?? [];
-    const operands = rest === "" ? [] : splitOperands(rest);
+    const [, head = '', rest = ''] = /^(\S+)\s*(.*)$/.exec(text) ?? [];
+    const operands = rest === '' ? [] : splitOperands(rest);
     const here = (): Context => ({ line, pc: at, symbols });
     const width = DATA_WIDTHS.get(head);
     if (width !== undefined) {
       const data = (context: Context): number[] =>
         operands.flatMap((operand) => littleEndian(evaluate(operand, context), width));
       place(line, width * operands.length, data);
-    } else if (head === ".ascii" || head === ".asciz") {
-      const bytes = [...new TextEncoder().encode(String(JSON.parse(rest))), ...(head === ".asciz" ? [0] : [])];
+    } else if (head === '.ascii' || head === '.asciz') {
+      const bytes = [...new TextEncoder().encode(String(JSON.parse(rest))), ...(head === '.asciz' ? [0] : [])];
       place(line, bytes.length, () => bytes);
-    } else if (head === ".zero") {
+    } else if (head === '.zero') {
       const length = Number(evaluate(rest, here()));
       place(line, length, () => new Array<number>(length).fill(0));
-    } else if (head === ".align") {
+    } else if (head === '.align') {
       const unit = 2 ** Number(evaluate(rest, here()));
       const length = (unit - (at % unit)) % unit;
       place(line, length, () => new Array<number>(length).fill(0));
-    } else if (head === ".equ") {
-      define(line, operands[0] ?? "", evaluate(operands[1] ?? "", here()));
-    } else if (head === ".option") {
-      if (rest !== "rvc" && rest !== "norvc") fail(line, `unknown option ${rest}`);
-      short = rest === "rvc";
-    } else if (head.startsWith(".")) {
+    } else if (head === '.equ') {
+      define(line, operands[0] ?? '', evaluate(operands[1] ?? '', here()));
+    } else if (head === '.option') {
+      if (rest !== 'rvc' && rest !== 'norvc') fail(line, `unknown option ${rest}`);
+      short = rest === 'rvc';
+    } else if (head.startsWith('.')) {
       fail(line, `unknown directive ${head}`);
     } else {
       instruction(line, head, operands);
     }
   };
   const instruction = (line: number, head: string, operands: readonly string[]): void => {
-    if (head === "li") {
-      const value = evaluate(operands[1] ?? "", { line, pc: at, symbols });
-      for (const step of loadImmediate(operands[0] ?? "", value)) statement(line, step);
+    if (head === 'li') {
+      const value = evaluate(operands[1] ?? '', { line, pc: at, symbols });
+      for (const step of loadImmediate(operands[0] ?? '', value)) statement(line, step);
       return;
     }
     if (head === 'la') {
@@ -124,14 +123,14 @@ export function assemble(source: string, base: number): Assembly {
     place(line, build.length, (context) => littleEndian(BigInt(build.bits(context)), build.length));
   };
 
-  source.split("\n").forEach((raw, index) => {
+  source.split('\n').forEach((raw, index) => {
     const line = index + 1;
     let text = stripComment(raw).trim();
     for (let label = /^([A-Za-z_.$][\w.$]*):\s*/.exec(text); label; label = /^([A-Za-z_.$][\w.$]*):\s*/.exec(text)) {
-      define(line, label[1] ?? "", BigInt(at));
+      define(line, label[1] ?? '', BigInt(at));
       text = text.slice(label[0].length);
     }
-    if (text !== "") statement(line, text);
+    if (text !== '') statement(line, text);
   });
 
   const bytes = new Uint8Array(at - base);
@@ -157,25 +156,25 @@ interface Builder {
 }
 
 const ORDERING: ReadonlyMap<string, number> = new Map([
-  [".aqrl", 3],
-  [".aq", 2],
-  [".rl", 1],
+  ['.aqrl', 3],
+  ['.aq', 2],
+  ['.rl', 1],
 ]);
 
 /** Finds the instruction and checks its operands against its format; values are left for later. */
 function builder(line: number, head: string, operands: readonly string[]): Builder {
-  const [, suffix = ""] = /^(?:lr|sc|amo\w+)\.[wd](\.aqrl|\.aq|\.rl)$/.exec(head) ?? [];
+  const [, suffix = ''] = /^(?:lr|sc|amo\w+)\.[wd](\.aqrl|\.aq|\.rl)$/.exec(head) ?? [];
   const name = head.slice(0, head.length - suffix.length);
   const row = encodingOf(name);
   const compressed = compressedEncodingOf(name);
   const shape = row !== null ? OPERANDS[row.format] : COMPRESSED_OPERANDS.get(name);
   if (shape === undefined) return fail(line, `unknown instruction ${head}`);
-  const given = row?.format === "fence" ? [] : operands;
-  if (given.length !== shape.length) fail(line, `${head} takes ${shape.length} operands: ${shape.join(", ")}`);
+  const given = row?.format === 'fence' ? [] : operands;
+  if (given.length !== shape.length) fail(line, `${head} takes ${shape.length} operands: ${shape.join(', ')}`);
   const ordering = (ORDERING.get(suffix) ?? 0) << 25;
   const values = (context: Context): Values => {
     const values: Values = { rd: 0, rs1: 0, rs2: 0, imm: 0 };
-    shape.forEach((operand, i) => parseOperand(operand, given[i] ?? "", values, context));
+    shape.forEach((operand, i) => parseOperand(operand, given[i] ?? '', values, context));
     return values;
   };
   return {
@@ -188,10 +187,17 @@ function builder(line: number, head: string, operands: readonly string[]): Build
           : compressed !== null
             ? encodeCompressed(compressed, withFixed(compressed.expansion, found))
             : null;
-      if (bits === null) return fail(context.line, `${head} ${operands.join(", ")}: an operand does not fit`);
+      if (bits === null) return fail(context.line, `${head} ${operands.join(', ')}: an operand does not fit`);
       return (bits | ordering) >>> 0;
     },
-    short: (context) => (row === null || ordering !== 0 ? null : compress(row.mnemonic, values(context))),
+    short(context) {
+      if (row === null || ordering !== 0) return null;
+      const found = values(context);
+      // mv is addi for the long form and add for the short one.
+      if (row.mnemonic === 'addi' && found.imm === 0 && found.rd !== 0 && found.rs1 !== 0)
+        return compress('add', { rd: found.rd, rs1: 0, rs2: found.rs1, imm: 0 });
+      return compress(row.mnemonic, found);
+    },
   };
 }
 
@@ -204,8 +210,8 @@ interface Values {
 }
 
 /** Registers that a compressed instruction implies and its text does not name. */
-function withFixed(expansion: { readonly [Key in "rd" | "rs1" | "rs2"]?: unknown } | null, values: Values): Values {
-  const fixed = (field: unknown, value: number): number => (typeof field === "number" ? field : value);
+function withFixed(expansion: { readonly [Key in 'rd' | 'rs1' | 'rs2']?: unknown } | null, values: Values): Values {
+  const fixed = (field: unknown, value: number): number => (typeof field === 'number' ? field : value);
   return {
     ...values,
     rd: fixed(expansion?.rd, values.rd),
@@ -216,43 +222,43 @@ function withFixed(expansion: { readonly [Key in "rd" | "rs1" | "rs2"]?: unknown
 
 function parseOperand(operand: Operand, text: string, values: Values, context: Context): void {
   const register = (name: string): number =>
-    registerNumber(name) ?? fail(context.line, `${name || "nothing"} is no register`);
+    registerNumber(name) ?? fail(context.line, `${name || 'nothing'} is no register`);
   const number = (expression: string): number => Number(evaluate(expression, context));
   switch (operand) {
-    case "rd":
-    case "rs1":
-    case "rs2":
+    case 'rd':
+    case 'rs1':
+    case 'rs2':
       values[operand] = register(text);
       return;
-    case "rdrs1":
+    case 'rdrs1':
       values.rd = register(text);
       values.rs1 = values.rd;
       return;
-    case "sp":
+    case 'sp':
       if (register(text) !== 2) fail(context.line, `expected sp, not ${text}`);
       return;
-    case "imm":
+    case 'imm':
       values.imm = number(text);
       return;
-    case "mem":
-    case "at": {
-      const [, offset = "", base = ""] = /^(.*)\(\s*(\w+)\s*\)$/.exec(text) ?? [];
-      values.imm = offset.trim() === "" ? 0 : number(offset);
+    case 'mem':
+    case 'at': {
+      const [, offset = '', base = ''] = /^(.*)\(\s*(\w+)\s*\)$/.exec(text) ?? [];
+      values.imm = offset.trim() === '' ? 0 : number(offset);
       values.rs1 = register(base);
       return;
     }
-    case "target":
+    case 'target':
       values.imm = number(text) - context.pc;
       return;
-    case "upper": {
+    case 'upper': {
       const value = number(text);
       values.imm = value > 0xf_ffff || value < -0x8_0000 ? NaN : value << 12;
       return;
     }
-    case "csr":
+    case 'csr':
       values.imm = CSR_NAMES.get(text) ?? number(text);
       return;
-    case "uimm":
+    case 'uimm':
       values.rs1 = number(text);
       return;
   }
@@ -262,27 +268,27 @@ function parseOperand(operand: Operand, text: string, values: Values, context: C
 function evaluate(expression: string, context: Context): bigint {
   let total = 0n;
   let rest = expression.trim();
-  if (rest === "") fail(context.line, "an operand is missing");
-  while (rest !== "") {
+  if (rest === '') fail(context.line, 'an operand is missing');
+  while (rest !== '') {
     const term = /^([+-]?)\s*('(?:\\.|[^\\])'|[\w.$]+)\s*/.exec(rest);
     if (term === null) return fail(context.line, `cannot read ${expression}`);
-    const value = termValue(term[2] ?? "", context);
-    total += term[1] === "-" ? -value : value;
+    const value = termValue(term[2] ?? '', context);
+    total += term[1] === '-' ? -value : value;
     rest = rest.slice(term[0].length);
   }
   return total;
 }
 
 function termValue(term: string, context: Context): bigint {
-  if (/^(?:\d+|0x[\da-fA-F_]+)$/.test(term)) return BigInt(term.replaceAll("_", ""));
+  if (/^(?:\d+|0x[\da-fA-F_]+)$/.test(term)) return BigInt(term.replaceAll('_', ''));
   if (term.startsWith("'")) {
     const escapes: ReadonlyMap<string, string> = new Map([
-      ["'\\n'", "\n"],
-      ["'\\0'", "\0"],
+      ["'\\n'", '\n'],
+      ["'\\0'", '\0'],
     ]);
     return BigInt((escapes.get(term) ?? term.slice(-2, -1)).charCodeAt(0));
   }
-  if (term === ".") return BigInt(context.pc);
+  if (term === '.') return BigInt(context.pc);
   return context.symbols.get(term) ?? fail(context.line, `${term} is not defined`);
 }
 
@@ -297,7 +303,7 @@ function littleEndian(value: bigint, width: number): number[] {
 }
 
 function stripComment(line: string): string {
-  return line.replace(/("(?:\\.|[^"\\])*"|'(?:\\.|[^\\])')|#.*$/g, (_, quoted: string | undefined) => quoted ?? "");
+  return line.replace(/("(?:\\.|[^"\\])*"|'(?:\\.|[^\\])')|#.*$/g, (_, quoted: string | undefined) => quoted ?? '');
 }
 
 function splitOperands(text: string): string[] {

@@ -1,9 +1,9 @@
 /** The A extension (sheet 05, section 18.5): LR, SC and the read-modify-write operations. */
-import { Op } from "./isa.ts";
-import type { HartMemory } from "./memory.ts";
-import type { HartState } from "./state.ts";
-import { HIGH } from "./state.ts";
-import { Cause } from "./trap.ts";
+import { Op } from './isa.ts';
+import type { HartMemory } from './memory.ts';
+import type { HartState } from './state.ts';
+import { HIGH } from './state.ts';
+import { Cause } from './trap.ts';
 
 /**
  * Executes an atomic operation on the address in rs1; false after noting a fault in `memory`. Results go to x[rd], which
@@ -20,10 +20,10 @@ export function executeAtomic(
   const { x } = state;
   const low = x[rs1] as number;
   const high = x[rs1 + HIGH] as number;
-  const double = op >= Op["lr.d"];
-  if (op === Op["sc.w"] || op === Op["sc.d"]) return storeConditional(state, memory, double, rd, rs1, rs2);
+  const double = op >= Op['lr.d'];
+  if (op === Op['sc.w'] || op === Op['sc.d']) return storeConditional(state, memory, double, rd, rs1, rs2);
   const width = double ? 8 : 4;
-  const isLr = op === Op["lr.w"] || op === Op["lr.d"];
+  const isLr = op === Op['lr.w'] || op === Op['lr.d'];
   if ((low & (width - 1)) !== 0) {
     memory.raise(isLr ? Cause.loadMisaligned : Cause.storeMisaligned, low, high);
     return false;
@@ -59,23 +59,23 @@ function modify(
 ): boolean {
   const operandHigh = width === 4 ? sourceLow >> 31 : sourceHigh;
   switch (width === 8 ? op - DOUBLE : op) {
-    case Op["amoswap.w"]:
+    case Op['amoswap.w']:
       return memory.store(low, high, width, sourceLow, sourceHigh);
-    case Op["amoadd.w"]: {
+    case Op['amoadd.w']: {
       const sum = (oldLow + sourceLow) | 0;
       return memory.store(low, high, width, sum, (oldHigh + sourceHigh + (sum >>> 0 < oldLow >>> 0 ? 1 : 0)) | 0);
     }
-    case Op["amoxor.w"]:
+    case Op['amoxor.w']:
       return memory.store(low, high, width, oldLow ^ sourceLow, oldHigh ^ sourceHigh);
-    case Op["amoand.w"]:
+    case Op['amoand.w']:
       return memory.store(low, high, width, oldLow & sourceLow, oldHigh & sourceHigh);
-    case Op["amoor.w"]:
+    case Op['amoor.w']:
       return memory.store(low, high, width, oldLow | sourceLow, oldHigh | sourceHigh);
     default: {
       const unsigned =
-        op === Op["amominu.w"] || op === Op["amomaxu.w"] || op === Op["amominu.d"] || op === Op["amomaxu.d"];
+        op === Op['amominu.w'] || op === Op['amomaxu.w'] || op === Op['amominu.d'] || op === Op['amomaxu.d'];
       const minimum =
-        op === Op["amomin.w"] || op === Op["amominu.w"] || op === Op["amomin.d"] || op === Op["amominu.d"];
+        op === Op['amomin.w'] || op === Op['amominu.w'] || op === Op['amomin.d'] || op === Op['amominu.d'];
       const flip = unsigned ? SIGN : 0;
       const a = oldHigh ^ flip;
       const b = operandHigh ^ flip;
@@ -88,7 +88,7 @@ function modify(
 }
 
 /** Distance from a `.w` operation to its `.d` form. */
-const DOUBLE = Op["lr.d"] - Op["lr.w"];
+const DOUBLE = Op['lr.d'] - Op['lr.w'];
 const SIGN = 1 << 31;
 
 /**

@@ -1,5 +1,5 @@
 /** The decoded code of one hart, page by page of RAM. What it holds is a pure function of the RAM bytes, so it is no state. */
-import { emptyPage, NOT_DECODED, PAGE_SIZE } from "./slots.ts";
+import { emptyPage, NOT_DECODED, PAGE_SIZE } from './slots.ts';
 
 /** Decoded pages kept at most (16 KiB of host memory each); at the limit all are dropped. */
 export const MAX_CODE_PAGES = 1024;

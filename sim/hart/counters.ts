@@ -1,6 +1,6 @@
 /** What the counter CSRs of a hart show (sheet 05, section 5): virtual time, which instructions move. */
-import type { CSR_CYCLE, CSR_INSTRET, CSR_TIME } from "./isa.ts";
-import { CSR_TIME as TIME } from "./isa.ts";
+import type { CSR_CYCLE, CSR_INSTRET, CSR_TIME } from './isa.ts';
+import { CSR_TIME as TIME } from './isa.ts';
 
 export type CounterCsr = typeof CSR_CYCLE | typeof CSR_TIME | typeof CSR_INSTRET;
 

@@ -1,7 +1,7 @@
 /** CSR instructions in user mode: the counters can be read, everything else is illegal (sheet 05, sections 5 and 18.2). */
-import type { HartCounters } from "./counters.ts";
-import { COUNTER_DENIED } from "./counters.ts";
-import { CSR_CYCLE, CSR_INSTRET, CSR_TIME, Op } from "./isa.ts";
+import type { HartCounters } from './counters.ts';
+import { COUNTER_DENIED } from './counters.ts';
+import { CSR_CYCLE, CSR_INSTRET, CSR_TIME, Op } from './isa.ts';
 
 /** What {@link readCsr} answers where the instruction is illegal. */
 export const CSR_ILLEGAL = -1;

@@ -2,9 +2,9 @@
  * Instruction bits to operation and operands (sheet 05, section 18.2): one pure function over the rows of `isa.ts` and
  * `compressed.ts`. Interpreter, disassembler and assembler tests share it; nothing here knows state or memory.
  */
-import { decodeCompressed } from "./compressed.ts";
-import type { Encoding, Format, Instruction } from "./isa.ts";
-import { ENCODINGS, Op } from "./isa.ts";
+import { decodeCompressed } from './compressed.ts';
+import type { Encoding, Format, Instruction } from './isa.ts';
+import { ENCODINGS, Op } from './isa.ts';
 
 const OPCODES = 128;
 const FUNCT3S = 8;
@@ -30,9 +30,9 @@ export function decode(bits: number): Instruction {
 }
 
 function operands(op: Op, format: Format, bits: number): Instruction {
-  const hasRd = format !== "s" && format !== "b" && format !== "fence" && format !== "sfence" && format !== "none";
-  const hasRs1 = format !== "u" && format !== "j" && format !== "fence" && format !== "none";
-  const hasRs2 = format === "r" || format === "s" || format === "b" || format === "amo" || format === "sfence";
+  const hasRd = format !== 's' && format !== 'b' && format !== 'fence' && format !== 'sfence' && format !== 'none';
+  const hasRs1 = format !== 'u' && format !== 'j' && format !== 'fence' && format !== 'none';
+  const hasRs2 = format === 'r' || format === 's' || format === 'b' || format === 'amo' || format === 'sfence';
   return {
     op,
     rd: hasRd ? (bits >>> 7) & 31 : 0,
@@ -45,30 +45,30 @@ function operands(op: Op, format: Format, bits: number): Instruction {
 
 function immediate(format: Format, bits: number): number {
   switch (format) {
-    case "i":
-    case "load":
+    case 'i':
+    case 'load':
       return bits >> 20;
-    case "s":
+    case 's':
       return ((bits >> 20) & ~31) | ((bits >>> 7) & 31);
-    case "b":
+    case 'b':
       return ((bits >> 19) & ~0xfff) | ((bits & 0x80) << 4) | ((bits >>> 20) & 0x7e0) | ((bits >>> 7) & 0x1e);
-    case "u":
+    case 'u':
       return bits & ~0xfff;
-    case "j":
+    case 'j':
       return ((bits >> 11) & ~0xf_ffff) | (bits & 0xf_f000) | ((bits >>> 9) & 0x800) | ((bits >>> 20) & 0x7fe);
-    case "shift6":
+    case 'shift6':
       return (bits >>> 20) & 63;
-    case "shift5":
+    case 'shift5':
       return (bits >>> 20) & 31;
-    case "csr":
-    case "csri":
+    case 'csr':
+    case 'csri':
       return bits >>> 20;
-    case "r":
-    case "amo":
-    case "lr":
-    case "fence":
-    case "sfence":
-    case "none":
+    case 'r':
+    case 'amo':
+    case 'lr':
+    case 'fence':
+    case 'sfence':
+    case 'none':
       return 0;
   }
 }

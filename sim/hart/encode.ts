@@ -1,12 +1,12 @@
 /** Operation and operands to instruction bits: the inverse of `decode.ts`, over the same rows. */
-import type { CompressedEncoding, ImmediateField, RegisterField } from "./compressed.ts";
-import { COMPRESSED, compressedEncoding, decodeCompressed } from "./compressed.ts";
-import { decode } from "./decode.ts";
-import type { Encoding, Format, Instruction, Mnemonic } from "./isa.ts";
-import { ENCODINGS, Op } from "./isa.ts";
+import type { CompressedEncoding, ImmediateField, RegisterField } from './compressed.ts';
+import { COMPRESSED, compressedEncoding, decodeCompressed } from './compressed.ts';
+import { decode } from './decode.ts';
+import type { Encoding, Format, Instruction, Mnemonic } from './isa.ts';
+import { ENCODINGS, Op } from './isa.ts';
 
 /** Operands of an instruction; those that its format lacks must be 0. */
-export type Operands = Omit<Instruction, "op" | "length">;
+export type Operands = Omit<Instruction, 'op' | 'length'>;
 
 const BY_MNEMONIC: ReadonlyMap<string, Encoding> = new Map(ENCODINGS.map((row) => [row.mnemonic, row]));
 const BY_NAME: ReadonlyMap<string, CompressedEncoding> = new Map(
@@ -63,42 +63,42 @@ function agrees(decoded: Instruction, op: number, { rd, rs1, rs2, imm }: Operand
 /** What does not fit is cut here and found by decoding. */
 function immediateBits(format: Format, imm: number): number {
   switch (format) {
-    case "i":
-    case "load":
-    case "csr":
-    case "csri":
+    case 'i':
+    case 'load':
+    case 'csr':
+    case 'csri':
       return imm << 20;
-    case "s":
+    case 's':
       return ((imm & ~31) << 20) | ((imm & 31) << 7);
-    case "b":
+    case 'b':
       return ((imm & 0x1000) << 19) | ((imm & 0x7e0) << 20) | ((imm & 0x1e) << 7) | ((imm & 0x800) >> 4);
-    case "u":
+    case 'u':
       return imm & ~0xfff;
-    case "j":
+    case 'j':
       return ((imm & 0x10_0000) << 11) | ((imm & 0x7fe) << 20) | ((imm & 0x800) << 9) | (imm & 0xf_f000);
-    case "shift6":
+    case 'shift6':
       return (imm & 63) << 20;
-    case "shift5":
+    case 'shift5':
       return (imm & 31) << 20;
-    case "r":
-    case "amo":
-    case "lr":
-    case "fence":
-    case "sfence":
-    case "none":
+    case 'r':
+    case 'amo':
+    case 'lr':
+    case 'fence':
+    case 'sfence':
+    case 'none':
       return 0;
   }
 }
 
 function registerBits(field: RegisterField | undefined, register: number): number {
   switch (field) {
-    case "bits11_7":
+    case 'bits11_7':
       return register << 7;
-    case "bits6_2":
+    case 'bits6_2':
       return register << 2;
-    case "short9_7":
+    case 'short9_7':
       return (register & 7) << 7;
-    case "short4_2":
+    case 'short4_2':
       return (register & 7) << 2;
     default:
       return 0;

@@ -1,15 +1,15 @@
 /** One hart in user mode: state, memory and interpreter put together (sheet 05, section 18). */
-import { assert } from "../assert.ts";
-import type { HartCounters } from "./counters.ts";
-import { BUDGET, interpret, MAX_BUDGET } from "./interpreter.ts";
-import type { HartMemory } from "./memory.ts";
-import { HartState, join } from "./state.ts";
-import { Cause } from "./trap.ts";
+import { assert } from '../assert.ts';
+import type { HartCounters } from './counters.ts';
+import { BUDGET, interpret, MAX_BUDGET } from './interpreter.ts';
+import type { HartMemory } from './memory.ts';
+import { HartState, join } from './state.ts';
+import { Cause } from './trap.ts';
 
 /** Why {@link Hart.run} returned. One object per hart, overwritten by the next run. */
 export interface Stop {
   /** `budget`: the instructions asked for have retired. `trap`: the instruction at pc raised an exception instead. */
-  readonly reason: "budget" | "trap";
+  readonly reason: 'budget' | 'trap';
   /** Of a trap, as scause would show it. */
   readonly cause: Cause;
   /** Of a trap, as stval would show it, unsigned. */
@@ -30,7 +30,7 @@ export class Hart {
     this.state = new HartState();
     this.memory = memory;
     this.counters = counters;
-    this.stop = { reason: "budget", cause: Cause.illegal, tval: 0n };
+    this.stop = { reason: 'budget', cause: Cause.illegal, tval: 0n };
   }
 
   /**
@@ -38,17 +38,17 @@ export class Hart {
    * sizes changes nothing that the program can see.
    */
   run(maxInstructions: number): Stop {
-    assert(Number.isSafeInteger(maxInstructions) && maxInstructions >= 0, "instruction budget");
+    assert(Number.isSafeInteger(maxInstructions) && maxInstructions >= 0, 'instruction budget');
     const { stop, state, memory } = this;
     for (let left = maxInstructions; left > 0; left -= MAX_BUDGET) {
       const cause = interpret(state, memory, this.counters, Math.min(left, MAX_BUDGET));
       if (cause === BUDGET) continue;
-      stop.reason = "trap";
+      stop.reason = 'trap';
       stop.cause = cause;
       stop.tval = (memory.faultLow | memory.faultHigh) === 0 ? 0n : join(memory.faultLow, memory.faultHigh);
       return stop;
     }
-    stop.reason = "budget";
+    stop.reason = 'budget';
     return stop;
   }
 

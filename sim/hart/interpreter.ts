@@ -4,16 +4,16 @@
  * Its speed comes from four things: values are Int32 halves in local variables, the switch has literal cases (a type
  * checks each against the instruction table), TLB hits are made in line, and what is rare is a call to another file.
  */
-/* eslint max-lines: ["error", 520] -- one switch over all instructions; split, it would not be one */
-import { executeAtomic } from "./atomic.ts";
-import type { HartCounters } from "./counters.ts";
-import { CSR_ILLEGAL, readCsr } from "./csr.ts";
-import type { OpOf } from "./isa.ts";
-import type { HartMemory } from "./memory.ts";
-import type { NOT_DECODED, PAGE_END } from "./slots.ts";
-import { slotImmediate, slotWord } from "./slots.ts";
-import type { HartState } from "./state.ts";
-import { Cause } from "./trap.ts";
+/* eslint max-lines: ["error", 540] -- one switch over all instructions; split, it would not be one */
+import { executeAtomic } from './atomic.ts';
+import type { HartCounters } from './counters.ts';
+import { CSR_ILLEGAL, readCsr } from './csr.ts';
+import type { OpOf } from './isa.ts';
+import type { HartMemory } from './memory.ts';
+import type { NOT_DECODED, PAGE_END } from './slots.ts';
+import { slotImmediate, slotWord } from './slots.ts';
+import type { HartState } from './state.ts';
+import { Cause } from './trap.ts';
 import {
   divideSigned,
   divideSigned32,
@@ -23,7 +23,7 @@ import {
   multiplyHigh32,
   multiplyHighMixed,
   multiplyHighSigned,
-} from "./wide.ts";
+} from './wide.ts';
 
 /** What {@link interpret} answers where the budget ended it. */
 export const BUDGET = 0;
@@ -88,45 +88,45 @@ export function interpret(
         jump: {
           advance: {
             switch (w & 127) {
-              case 2 satisfies OpOf<"lui">:
+              case 2 satisfies OpOf<'lui'>:
                 low = imm;
                 high = imm >> 31;
                 break;
-              case 3 satisfies OpOf<"auipc">: {
+              case 3 satisfies OpOf<'auipc'>: {
                 const pc = pageLow | o;
                 low = (pc + imm) | 0;
                 high = (pageHigh + (imm >> 31) + (low >>> 0 < pc >>> 0 ? 1 : 0)) | 0;
                 break;
               }
-              case 23 satisfies OpOf<"addi">:
+              case 23 satisfies OpOf<'addi'>:
                 low = (a + imm) | 0;
                 high = (ah + (imm >> 31) + (low >>> 0 < a >>> 0 ? 1 : 0)) | 0;
                 break;
-              case 24 satisfies OpOf<"slti">: {
+              case 24 satisfies OpOf<'slti'>: {
                 const ih = imm >> 31;
                 low = ah < ih || (ah === ih && a >>> 0 < imm >>> 0) ? 1 : 0;
                 high = 0;
                 break;
               }
-              case 25 satisfies OpOf<"sltiu">: {
+              case 25 satisfies OpOf<'sltiu'>: {
                 const ih = imm >> 31;
                 low = ah >>> 0 < ih >>> 0 || (ah === ih && a >>> 0 < imm >>> 0) ? 1 : 0;
                 high = 0;
                 break;
               }
-              case 26 satisfies OpOf<"xori">:
+              case 26 satisfies OpOf<'xori'>:
                 low = a ^ imm;
                 high = ah ^ (imm >> 31);
                 break;
-              case 27 satisfies OpOf<"ori">:
+              case 27 satisfies OpOf<'ori'>:
                 low = a | imm;
                 high = ah | (imm >> 31);
                 break;
-              case 28 satisfies OpOf<"andi">:
+              case 28 satisfies OpOf<'andi'>:
                 low = a & imm;
                 high = ah & (imm >> 31);
                 break;
-              case 29 satisfies OpOf<"slli">:
+              case 29 satisfies OpOf<'slli'>:
                 if (imm < 32) {
                   high = (ah << imm) | ((a >>> 1) >>> (31 - imm));
                   low = a << imm;
@@ -135,7 +135,7 @@ export function interpret(
                   low = 0;
                 }
                 break;
-              case 30 satisfies OpOf<"srli">:
+              case 30 satisfies OpOf<'srli'>:
                 if (imm < 32) {
                   low = (a >>> imm) | ((ah << 1) << (31 - imm));
                   high = (ah >>> imm) | 0;
@@ -144,7 +144,7 @@ export function interpret(
                   high = 0;
                 }
                 break;
-              case 31 satisfies OpOf<"srai">:
+              case 31 satisfies OpOf<'srai'>:
                 if (imm < 32) {
                   low = (a >>> imm) | ((ah << 1) << (31 - imm));
                   high = ah >> imm;
@@ -153,31 +153,31 @@ export function interpret(
                   high = ah >> 31;
                 }
                 break;
-              case 32 satisfies OpOf<"addiw">:
+              case 32 satisfies OpOf<'addiw'>:
                 low = (a + imm) | 0;
                 high = low >> 31;
                 break;
-              case 33 satisfies OpOf<"slliw">:
+              case 33 satisfies OpOf<'slliw'>:
                 low = a << imm;
                 high = low >> 31;
                 break;
-              case 34 satisfies OpOf<"srliw">:
+              case 34 satisfies OpOf<'srliw'>:
                 low = (a >>> imm) | 0;
                 high = low >> 31;
                 break;
-              case 35 satisfies OpOf<"sraiw">:
+              case 35 satisfies OpOf<'sraiw'>:
                 low = a >> imm;
                 high = low >> 31;
                 break;
-              case 36 satisfies OpOf<"add">:
+              case 36 satisfies OpOf<'add'>:
                 low = (a + b) | 0;
                 high = (ah + bh + (low >>> 0 < a >>> 0 ? 1 : 0)) | 0;
                 break;
-              case 37 satisfies OpOf<"sub">:
+              case 37 satisfies OpOf<'sub'>:
                 low = (a - b) | 0;
                 high = (ah - bh - (a >>> 0 < b >>> 0 ? 1 : 0)) | 0;
                 break;
-              case 38 satisfies OpOf<"sll">:
+              case 38 satisfies OpOf<'sll'>:
                 if ((b & 32) === 0) {
                   high = (ah << b) | ((a >>> 1) >>> (31 - (b & 31)));
                   low = a << b;
@@ -186,19 +186,19 @@ export function interpret(
                   low = 0;
                 }
                 break;
-              case 39 satisfies OpOf<"slt">:
+              case 39 satisfies OpOf<'slt'>:
                 low = ah < bh || (ah === bh && a >>> 0 < b >>> 0) ? 1 : 0;
                 high = 0;
                 break;
-              case 40 satisfies OpOf<"sltu">:
+              case 40 satisfies OpOf<'sltu'>:
                 low = ah >>> 0 < bh >>> 0 || (ah === bh && a >>> 0 < b >>> 0) ? 1 : 0;
                 high = 0;
                 break;
-              case 41 satisfies OpOf<"xor">:
+              case 41 satisfies OpOf<'xor'>:
                 low = a ^ b;
                 high = ah ^ bh;
                 break;
-              case 42 satisfies OpOf<"srl">:
+              case 42 satisfies OpOf<'srl'>:
                 if ((b & 32) === 0) {
                   low = (a >>> b) | ((ah << 1) << (31 - (b & 31)));
                   high = (ah >>> b) | 0;
@@ -207,7 +207,7 @@ export function interpret(
                   high = 0;
                 }
                 break;
-              case 43 satisfies OpOf<"sra">:
+              case 43 satisfies OpOf<'sra'>:
                 if ((b & 32) === 0) {
                   low = (a >>> b) | ((ah << 1) << (31 - (b & 31)));
                   high = ah >> b;
@@ -216,82 +216,82 @@ export function interpret(
                   high = ah >> 31;
                 }
                 break;
-              case 44 satisfies OpOf<"or">:
+              case 44 satisfies OpOf<'or'>:
                 low = a | b;
                 high = ah | bh;
                 break;
-              case 45 satisfies OpOf<"and">:
+              case 45 satisfies OpOf<'and'>:
                 low = a & b;
                 high = ah & bh;
                 break;
-              case 46 satisfies OpOf<"addw">:
+              case 46 satisfies OpOf<'addw'>:
                 low = (a + b) | 0;
                 high = low >> 31;
                 break;
-              case 47 satisfies OpOf<"subw">:
+              case 47 satisfies OpOf<'subw'>:
                 low = (a - b) | 0;
                 high = low >> 31;
                 break;
-              case 48 satisfies OpOf<"sllw">:
+              case 48 satisfies OpOf<'sllw'>:
                 low = a << b;
                 high = low >> 31;
                 break;
-              case 49 satisfies OpOf<"srlw">:
+              case 49 satisfies OpOf<'srlw'>:
                 low = (a >>> b) | 0;
                 high = low >> 31;
                 break;
-              case 50 satisfies OpOf<"sraw">:
+              case 50 satisfies OpOf<'sraw'>:
                 low = a >> b;
                 high = low >> 31;
                 break;
 
-              case 51 satisfies OpOf<"mul">:
+              case 51 satisfies OpOf<'mul'>:
                 low = Math.imul(a, b);
                 high = (multiplyHigh32(a, b) + Math.imul(a, bh) + Math.imul(ah, b)) | 0;
                 break;
-              case 52 satisfies OpOf<"mulh">:
+              case 52 satisfies OpOf<'mulh'>:
                 multiplyHighSigned(x, (w >>> 7) & 63, a, ah, b, bh);
                 break advance;
-              case 53 satisfies OpOf<"mulhsu">:
+              case 53 satisfies OpOf<'mulhsu'>:
                 multiplyHighMixed(x, (w >>> 7) & 63, a, ah, b, bh);
                 break advance;
-              case 54 satisfies OpOf<"mulhu">:
+              case 54 satisfies OpOf<'mulhu'>:
                 multiplyHigh(x, (w >>> 7) & 63, a, ah, b, bh);
                 break advance;
-              case 55 satisfies OpOf<"div">:
+              case 55 satisfies OpOf<'div'>:
                 divideSigned(x, (w >>> 7) & 63, a, ah, b, bh, false);
                 break advance;
-              case 56 satisfies OpOf<"divu">:
+              case 56 satisfies OpOf<'divu'>:
                 divideUnsigned(x, (w >>> 7) & 63, a, ah, b, bh, false);
                 break advance;
-              case 57 satisfies OpOf<"rem">:
+              case 57 satisfies OpOf<'rem'>:
                 divideSigned(x, (w >>> 7) & 63, a, ah, b, bh, true);
                 break advance;
-              case 58 satisfies OpOf<"remu">:
+              case 58 satisfies OpOf<'remu'>:
                 divideUnsigned(x, (w >>> 7) & 63, a, ah, b, bh, true);
                 break advance;
-              case 59 satisfies OpOf<"mulw">:
+              case 59 satisfies OpOf<'mulw'>:
                 low = Math.imul(a, b);
                 high = low >> 31;
                 break;
-              case 60 satisfies OpOf<"divw">:
+              case 60 satisfies OpOf<'divw'>:
                 low = divideSigned32(a, b, false);
                 high = low >> 31;
                 break;
-              case 61 satisfies OpOf<"divuw">:
+              case 61 satisfies OpOf<'divuw'>:
                 low = divideUnsigned32(a, b, false);
                 high = low >> 31;
                 break;
-              case 62 satisfies OpOf<"remw">:
+              case 62 satisfies OpOf<'remw'>:
                 low = divideSigned32(a, b, true);
                 high = low >> 31;
                 break;
-              case 63 satisfies OpOf<"remuw">:
+              case 63 satisfies OpOf<'remuw'>:
                 low = divideUnsigned32(a, b, true);
                 high = low >> 31;
                 break;
 
-              case 12 satisfies OpOf<"lb">:
+              case 12 satisfies OpOf<'lb'>:
                 low = (a + imm) | 0;
                 high = (ah + (imm >> 31) + (low >>> 0 < a >>> 0 ? 1 : 0)) | 0;
                 entry = (low >>> 9) & ENTRY_MASK;
@@ -301,7 +301,7 @@ export function interpret(
                 else break fault;
                 high = low >> 31;
                 break;
-              case 13 satisfies OpOf<"lh">:
+              case 13 satisfies OpOf<'lh'>:
                 low = (a + imm) | 0;
                 high = (ah + (imm >> 31) + (low >>> 0 < a >>> 0 ? 1 : 0)) | 0;
                 entry = (low >>> 9) & ENTRY_MASK;
@@ -311,7 +311,7 @@ export function interpret(
                 else break fault;
                 high = low >> 31;
                 break;
-              case 14 satisfies OpOf<"lw">:
+              case 14 satisfies OpOf<'lw'>:
                 low = (a + imm) | 0;
                 high = (ah + (imm >> 31) + (low >>> 0 < a >>> 0 ? 1 : 0)) | 0;
                 entry = (low >>> 9) & ENTRY_MASK;
@@ -321,7 +321,7 @@ export function interpret(
                 else break fault;
                 high = low >> 31;
                 break;
-              case 15 satisfies OpOf<"ld">:
+              case 15 satisfies OpOf<'ld'>:
                 low = (a + imm) | 0;
                 high = (ah + (imm >> 31) + (low >>> 0 < a >>> 0 ? 1 : 0)) | 0;
                 entry = (low >>> 9) & ENTRY_MASK;
@@ -334,7 +334,7 @@ export function interpret(
                   high = memory.high;
                 } else break fault;
                 break;
-              case 16 satisfies OpOf<"lbu">:
+              case 16 satisfies OpOf<'lbu'>:
                 low = (a + imm) | 0;
                 high = (ah + (imm >> 31) + (low >>> 0 < a >>> 0 ? 1 : 0)) | 0;
                 entry = (low >>> 9) & ENTRY_MASK;
@@ -344,7 +344,7 @@ export function interpret(
                 else break fault;
                 high = 0;
                 break;
-              case 17 satisfies OpOf<"lhu">:
+              case 17 satisfies OpOf<'lhu'>:
                 low = (a + imm) | 0;
                 high = (ah + (imm >> 31) + (low >>> 0 < a >>> 0 ? 1 : 0)) | 0;
                 entry = (low >>> 9) & ENTRY_MASK;
@@ -354,7 +354,7 @@ export function interpret(
                 else break fault;
                 high = 0;
                 break;
-              case 18 satisfies OpOf<"lwu">:
+              case 18 satisfies OpOf<'lwu'>:
                 low = (a + imm) | 0;
                 high = (ah + (imm >> 31) + (low >>> 0 < a >>> 0 ? 1 : 0)) | 0;
                 entry = (low >>> 9) & ENTRY_MASK;
@@ -365,7 +365,7 @@ export function interpret(
                 high = 0;
                 break;
 
-              case 19 satisfies OpOf<"sb">:
+              case 19 satisfies OpOf<'sb'>:
                 low = (a + imm) | 0;
                 high = (ah + (imm >> 31) + (low >>> 0 < a >>> 0 ? 1 : 0)) | 0;
                 entry = (low >>> 9) & ENTRY_MASK;
@@ -373,7 +373,7 @@ export function interpret(
                   view.setInt8((low + (tlb[entry + TLB_OFFSET] as number)) | 0, b);
                 else if (!memory.store(low, high, 1, b, bh)) break fault;
                 break advance;
-              case 20 satisfies OpOf<"sh">:
+              case 20 satisfies OpOf<'sh'>:
                 low = (a + imm) | 0;
                 high = (ah + (imm >> 31) + (low >>> 0 < a >>> 0 ? 1 : 0)) | 0;
                 entry = (low >>> 9) & ENTRY_MASK;
@@ -381,7 +381,7 @@ export function interpret(
                   view.setInt16((low + (tlb[entry + TLB_OFFSET] as number)) | 0, b, true);
                 else if (!memory.store(low, high, 2, b, bh)) break fault;
                 break advance;
-              case 21 satisfies OpOf<"sw">:
+              case 21 satisfies OpOf<'sw'>:
                 low = (a + imm) | 0;
                 high = (ah + (imm >> 31) + (low >>> 0 < a >>> 0 ? 1 : 0)) | 0;
                 entry = (low >>> 9) & ENTRY_MASK;
@@ -389,7 +389,7 @@ export function interpret(
                   view.setInt32((low + (tlb[entry + TLB_OFFSET] as number)) | 0, b, true);
                 else if (!memory.store(low, high, 4, b, bh)) break fault;
                 break advance;
-              case 22 satisfies OpOf<"sd">:
+              case 22 satisfies OpOf<'sd'>:
                 low = (a + imm) | 0;
                 high = (ah + (imm >> 31) + (low >>> 0 < a >>> 0 ? 1 : 0)) | 0;
                 entry = (low >>> 9) & ENTRY_MASK;
@@ -400,32 +400,32 @@ export function interpret(
                 } else if (!memory.store(low, high, 8, b, bh)) break fault;
                 break advance;
 
-              case 6 satisfies OpOf<"beq">:
+              case 6 satisfies OpOf<'beq'>:
                 if (a === b && ah === bh) break jump;
                 break advance;
-              case 7 satisfies OpOf<"bne">:
+              case 7 satisfies OpOf<'bne'>:
                 if (a !== b || ah !== bh) break jump;
                 break advance;
-              case 8 satisfies OpOf<"blt">:
+              case 8 satisfies OpOf<'blt'>:
                 if (ah < bh || (ah === bh && a >>> 0 < b >>> 0)) break jump;
                 break advance;
-              case 9 satisfies OpOf<"bge">:
+              case 9 satisfies OpOf<'bge'>:
                 if (ah > bh || (ah === bh && a >>> 0 >= b >>> 0)) break jump;
                 break advance;
-              case 10 satisfies OpOf<"bltu">:
+              case 10 satisfies OpOf<'bltu'>:
                 if (ah >>> 0 < bh >>> 0 || (ah === bh && a >>> 0 < b >>> 0)) break jump;
                 break advance;
-              case 11 satisfies OpOf<"bgeu">:
+              case 11 satisfies OpOf<'bgeu'>:
                 if (ah >>> 0 > bh >>> 0 || (ah === bh && a >>> 0 >= b >>> 0)) break jump;
                 break advance;
-              case 4 satisfies OpOf<"jal">: {
+              case 4 satisfies OpOf<'jal'>: {
                 const rd = (w >>> 7) & 63;
                 const link = (pageLow + o + (w >>> 29)) | 0;
                 x[rd] = link;
                 x[rd + HIGH] = pageHigh + (link >>> 0 < pageLow >>> 0 ? 1 : 0);
                 break jump;
               }
-              case 5 satisfies OpOf<"jalr">: {
+              case 5 satisfies OpOf<'jalr'>: {
                 const rd = (w >>> 7) & 63;
                 const link = (pageLow + o + (w >>> 29)) | 0;
                 x[rd] = link;
@@ -453,20 +453,20 @@ export function interpret(
                 continue;
               case 100 satisfies typeof PAGE_END:
                 break next;
-              case 86 satisfies OpOf<"fence">:
+              case 86 satisfies OpOf<'fence'>:
                 break advance;
-              case 87 satisfies OpOf<"fence.i">:
+              case 87 satisfies OpOf<'fence.i'>:
                 memory.fenceI();
                 o += w >>> 29;
                 left--;
                 break next;
 
-              case 94 satisfies OpOf<"csrrw">:
-              case 95 satisfies OpOf<"csrrs">:
-              case 96 satisfies OpOf<"csrrc">:
-              case 97 satisfies OpOf<"csrrwi">:
-              case 98 satisfies OpOf<"csrrsi">:
-              case 99 satisfies OpOf<"csrrci">: {
+              case 94 satisfies OpOf<'csrrw'>:
+              case 95 satisfies OpOf<'csrrs'>:
+              case 96 satisfies OpOf<'csrrc'>:
+              case 97 satisfies OpOf<'csrrwi'>:
+              case 98 satisfies OpOf<'csrrsi'>:
+              case 99 satisfies OpOf<'csrrci'>: {
                 const value = readCsr(w & 127, imm, counters, state.retired + (budget - left));
                 if (value === CSR_ILLEGAL) {
                   memory.raise(Cause.illegal, imm, 0);
@@ -476,17 +476,17 @@ export function interpret(
                 high = Math.floor(value / TWO_32) | 0;
                 break;
               }
-              case 88 satisfies OpOf<"ecall">:
+              case 88 satisfies OpOf<'ecall'>:
                 memory.raise(Cause.ecallFromU, 0, 0);
                 break fault;
-              case 89 satisfies OpOf<"ebreak">:
+              case 89 satisfies OpOf<'ebreak'>:
                 memory.raise(Cause.breakpoint, 0, 0);
                 break fault;
-              case 1 satisfies OpOf<"illegal">:
-              case 90 satisfies OpOf<"sret">:
-              case 91 satisfies OpOf<"mret">:
-              case 92 satisfies OpOf<"wfi">:
-              case 93 satisfies OpOf<"sfence.vma">:
+              case 1 satisfies OpOf<'illegal'>:
+              case 90 satisfies OpOf<'sret'>:
+              case 91 satisfies OpOf<'mret'>:
+              case 92 satisfies OpOf<'wfi'>:
+              case 93 satisfies OpOf<'sfence.vma'>:
                 memory.raise(Cause.illegal, imm, 0);
                 break fault;
 

@@ -5,14 +5,14 @@
  * Translations of RAM pages are kept in a direct-mapped software TLB. The interpreter makes its hits in line, from the
  * entry layout below; everything else is here.
  */
-import type { Bus } from "../bus.ts";
-import { BUS_FAULT } from "../bus.ts";
-import { CodePages } from "./code-pages.ts";
-import { PAGE_SIZE } from "./slots.ts";
-import { Cause } from "./trap.ts";
+import type { Bus } from '../bus.ts';
+import { BUS_FAULT } from '../bus.ts';
+import { CodePages } from './code-pages.ts';
+import { PAGE_SIZE } from './slots.ts';
+import { Cause } from './trap.ts';
 
 /** What an access does, for permissions. */
-export type Access = "fetch" | "load" | "store";
+export type Access = 'fetch' | 'load' | 'store';
 
 /** Answers of {@link AddressSpace.translate} that are no page: the access is a page fault, or an access fault. */
 export const PAGE_FAULT = -1;
@@ -248,7 +248,7 @@ export class HartMemory {
     const tlb = this.tlb;
     if (tlb[entry + right] === (low & PAGE_MASK) && tlb[entry + TLB_HIGH] === high)
       return (this.bus.ram.base + (((low & PAGE_MASK) + (tlb[entry + TLB_OFFSET] as number)) | 0)) / PAGE_SIZE;
-    const access = right === TLB_LOAD ? "load" : right === TLB_STORE ? "store" : "fetch";
+    const access = right === TLB_LOAD ? 'load' : right === TLB_STORE ? 'store' : 'fetch';
     return this.space.translate((high >>> 0) * PAGES_PER_WORD + (low >>> 12), access);
   }
 

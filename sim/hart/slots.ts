@@ -4,9 +4,9 @@
  * Word 0 holds op (bits 6:0), rd (12:7), rs1 (17:13), rs2 (22:18) and the length in bytes (31:29); rd is {@link SINK} where
  * the instruction writes x0 or nothing. Word 1 holds the immediate, or the instruction bits where a trap may report them.
  */
-import { decode } from "./decode.ts";
-import { Op } from "./isa.ts";
-import { SINK } from "./state.ts";
+import { decode } from './decode.ts';
+import { Op } from './isa.ts';
+import { SINK } from './state.ts';
 
 /** Bytes per page, and the index behind a page's last slot: the slot of page offset o is words o and o + 1. */
 export const PAGE_SIZE = 4096;

@@ -4,7 +4,7 @@
  *
  * Registers are two Int32 halves each in one typed array, which is what the interpreter computes on.
  */
-import { assert } from "../assert.ts";
+import { assert } from '../assert.ts';
 
 /** Distance from a register's low half to its high half in {@link HartState.x}. */
 export const HIGH = 64;
@@ -41,13 +41,13 @@ export class HartState {
 
   /** Register 0..31, unsigned. */
   getX(register: number): bigint {
-    assert(register >= 0 && register < SINK, "register number");
+    assert(register >= 0 && register < SINK, 'register number');
     return join(this.x[register] ?? 0, this.x[register + HIGH] ?? 0);
   }
 
   /** Takes the value modulo 2^64; x0 stays 0. */
   setX(register: number, value: bigint): void {
-    assert(register >= 0 && register < SINK, "register number");
+    assert(register >= 0 && register < SINK, 'register number');
     if (register === 0) return;
     this.x[register] = lowHalf(value);
     this.x[register + HIGH] = highHalf(value);

@@ -2,7 +2,7 @@
  * 64-bit multiplication and division on pairs of Int32 halves (sheet 05, section 18.4). No bigints: one of them in a loop
  * costs more than the rest of its iteration. Results go into a register file laid out as in `state.ts`.
  */
-import { HIGH } from "./state.ts";
+import { HIGH } from './state.ts';
 
 const TWO_32 = 0x1_0000_0000;
 
@@ -133,10 +133,6 @@ export function divideSigned(
   divideUnsigned(x, rd, low, high, divisorLow, divisorHigh, remainder);
   const byZero = (bl | bh) === 0;
   if (remainder ? negativeA : negativeA !== negativeB && !byZero) negate(x, rd);
-  else if (byZero) {
-    x[rd] = -1;
-    x[rd + HIGH] = -1;
-  }
 }
 
 function negate(x: Int32Array, rd: number): void {
