@@ -106,9 +106,9 @@ export function encodeManifest(manifest: BundleManifest): Uint8Array {
   root.name = manifest.name;
   root.semver = manifest.semver;
   const abilities = root._initAbilities(manifest.abilities.length);
-  manifest.abilities.forEach((ability, i) => void abilities.set(i, ability));
+  for (const [i, ability] of manifest.abilities.entries()) abilities.set(i, ability);
   const capabilities = root._initCapabilities(manifest.capabilities.length);
-  manifest.capabilities.forEach((capability, i) => void capabilities.set(i, capability));
+  for (const [i, capability] of manifest.capabilities.entries()) capabilities.set(i, capability);
   root.minSdk = manifest.minSdk;
   root._initPublisher(manifest.publisher.length).copyBuffer(manifest.publisher);
   root._initSignature(manifest.signature.length).copyBuffer(manifest.signature);
