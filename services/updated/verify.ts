@@ -27,7 +27,7 @@ export function* isSigned(sys: Sys, keystored: Route, set: SystemSet): Call<bool
 function* keystoredSaysValid(sys: Sys, keystored: Route, set: SystemSet): Call<boolean> {
   if (set.indexBytes.length > PAYLOAD_MAX) return false;
   const frame = encodeRequest({
-    op: 'verify',
+    kind: 'verify',
     publicKey: set.index.publisher as Uint8Array as PublicKeyBytes,
     signature: set.signature as SignatureBytes,
     payload: set.indexBytes as SignedPayload,
