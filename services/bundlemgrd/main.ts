@@ -10,7 +10,8 @@ import { TIMEOUT, WOULD_BLOCK, budgetOf, movedSlot, recvRequest, replyAndClose, 
 import type { Call, Route } from '../lib/ipc.ts';
 import { MetricsProducer } from '../lib/metrics-producer.ts';
 import { NexusLog } from '../lib/nexus-log.ts';
-import { appendAckStatus, encodeAppendV2 } from '../policyd/audit.ts';
+import { ascii } from '../lib/text.ts';
+import { AppendStatus, LogLevel, appendPrefixV2, encodeAppendV2 } from '../logd/wire.ts';
 import { routeSelf } from '../samgrd/self-route.ts';
 import type { SlotId } from '../updated/wire.ts';
 import { slotCode } from '../updated/wire.ts';
@@ -43,7 +44,6 @@ const FALLBACK: Route = { send: Slot.RESPONSES, recv: Slot.REQUESTS };
 const PROBE_TEXT = 'core service log probe: bundlemgrd';
 const PROBE_NS = 250_000_000;
 const ACK_BUFFER = 64;
-const ACK_OK = 0;
 
 /** bundlemgrd as a task program; the options' default is the contract. */
 export function bundlemgrdProgram(options: BundlemgrdOptions = BUNDLEMGRD_CONTRACT): Program {
@@ -161,8 +161,7 @@ class Bundlemgrd {
     const own = yield* routeQuery(sys, '@reply');
     if (own === null) return false;
     const nonce = this.#probeNonces.next();
-    const frame = encodeAppendV2(nonce, NAME, PROBE_TEXT);
-    if (frame === null) return false;
+    const frame = encodeAppendV2(nonce, LogLevel.INFO, ascii(NAME), ascii(PROBE_TEXT));
     const clone = yield sys.capClone(own.send);
     if (clone < 0) return false;
     if ((yield sys.send(logd.send, frame, NONBLOCK, 0, clone)) < 0) {
@@ -170,10 +169,16 @@ class Bundlemgrd {
       return false;
     }
     const inbox = own.recv === this.#inbox.slot ? this.#inbox : new Inbox(own.recv, this.#options.inboxDiscards);
-    const wanted = (reply: Uint8Array): boolean => appendAckStatus(reply, nonce) !== null;
+    const wanted = (reply: Uint8Array): boolean => ackStatus(reply, nonce) !== null;
     const ack = yield* inbox.take(sys, wanted, yield* budgetOf(sys, PROBE_NS), ACK_BUFFER);
-    return ack !== null && appendAckStatus(ack, nonce) === ACK_OK;
+    return ack !== null && ackStatus(ack, nonce) === AppendStatus.OK;
   }
+}
+
+/** Status of the APPEND answer with this nonce; null for any other frame. */
+function ackStatus(frame: Uint8Array, nonce: bigint): number | null {
+  const answer = appendPrefixV2(frame);
+  return typeof answer !== 'string' && answer.nonce === nonce ? answer.status : null;
 }
 
 /** Name of a receive error in the line before the end. */

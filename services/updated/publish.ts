@@ -3,13 +3,12 @@ import { Errno, NONBLOCK, TRUNCATE } from '../../kernel-model/abi.ts';
 import type { Sys } from '../../kernel-model/sys.ts';
 import { BundleOp, BundleStatus, decodeReply, encodeRequest } from '../bundlemgrd/wire.ts';
 import type { Inbox } from '../lib/inbox.ts';
-import { CLOCK_EVERY, TIMEOUT, WOULD_BLOCK } from '../lib/ipc.ts';
+import { CLIENT_RECV_MAX, CLOCK_EVERY, TIMEOUT, WOULD_BLOCK } from '../lib/ipc.ts';
 import type { Call } from '../lib/ipc.ts';
 import type { SlotId } from './wire.ts';
 
 /** Time for the send, and again for the reply. */
 export const PUBLISH_NS = 1_000_000_000;
-const REPLY_BUFFER = 32;
 
 /** Why the slot may not have been published, as the audit says it. */
 export type PublishFault =
@@ -61,7 +60,7 @@ function* awaitReply(sys: Sys, inbox: Inbox, deadline: number): Call<PublishFaul
     const ended = yield sys.runPoll();
     if (ended < 0) return faultOf(ended);
     round = poll.round;
-    const received = yield sys.recv(inbox.slot, REPLY_BUFFER, NONBLOCK | TRUNCATE);
+    const received = yield sys.recv(inbox.slot, CLIENT_RECV_MAX, NONBLOCK | TRUNCATE);
     if (received < 0) return faultOf(received);
     const answer = sys.message.payload;
     const reply = decodeReply(answer, BundleOp.SET_ACTIVE_SLOT);
