@@ -9,7 +9,17 @@ import { decodeImage } from '../bundlemgrd/image.ts';
 import { BundleOp, decodeImageReply, decodeReply, encodeRequest } from '../bundlemgrd/wire.ts';
 import { serviceProgram } from '../lib/entry.ts';
 import type { ServiceEnd } from '../lib/entry.ts';
-import { CLIENT_RECV_MAX, TIMEOUT, WOULD_BLOCK, recv, recvRequest, routeQuery, send } from '../lib/ipc.ts';
+import { routeWithin } from '../lib/bounded-route.ts';
+import {
+  CLIENT_RECV_MAX,
+  ROUTE_BUDGET_NS,
+  TIMEOUT,
+  WOULD_BLOCK,
+  recv,
+  recvRequest,
+  routeQuery,
+  send,
+} from '../lib/ipc.ts';
 import type { Call, Route } from '../lib/ipc.ts';
 import { Registry } from './registry.ts';
 import { decodeRequest, encodeReply } from './wire.ts';
@@ -44,10 +54,11 @@ export function packagefsdProgram(options: PackagefsdOptions = PACKAGEFSD_CONTRA
 
 /** Section 11.1. Null: anything at all went wrong. */
 function* load(sys: Sys, options: PackagefsdOptions): Call<Registry | null> {
-  const bundlemgrd = yield* routeQuery(sys, 'bundlemgrd');
-  if (bundlemgrd === null) return null;
-  const inbox = yield* routeQuery(sys, '@reply');
-  if (inbox === null) return null;
+  // The query for the own name may still be unanswered; without a nonce its late answer would be taken for bundlemgrd's.
+  const bundlemgrd = yield* routeWithin(sys, 'bundlemgrd', 1, ROUTE_BUDGET_NS);
+  if (bundlemgrd?.status !== 0) return null;
+  const inbox = yield* routeWithin(sys, '@reply', 2, ROUTE_BUDGET_NS);
+  if (inbox?.status !== 0) return null;
   const list = yield* ask(sys, bundlemgrd.send, inbox, encodeRequest({ op: 'list' }), options);
   if (list === null || decodeReply(list, BundleOp.LIST) === null) return null;
   const fetched = yield* ask(sys, bundlemgrd.send, inbox, encodeRequest({ op: 'fetch_image' }), options);

@@ -2,7 +2,7 @@
  * updated, the update service (sheet 55, sections 2 to 6): waits for its endpoints, loads the slot state from statefs, then
  * serves one request after the other. Whoever may send to it may drive the state machine.
  */
-import { Errno } from '../../kernel-model/abi.ts';
+import { Errno, MAX_FRAME } from '../../kernel-model/abi.ts';
 import type { Program, Sys } from '../../kernel-model/sys.ts';
 import { serviceProgram } from '../lib/entry.ts';
 import type { ServiceEnd } from '../lib/entry.ts';
@@ -21,8 +21,8 @@ import { decodeRequest, encodeReject, hasHeader } from './wire.ts';
 
 /** How long the service waits for its endpoints. */
 export const SLOT_WAIT_NS = 10_000_000_000;
-/** Largest request in bytes: an archive and its header; the kernel's frames end before it. */
-export const REQUEST_MAX = 8200;
+/** Receive buffer in bytes. The service has 8200 of them, for the largest STAGE; the receive takes no more than a frame. */
+export const REQUEST_MAX = MAX_FRAME;
 /** How long a reply is offered. */
 export const REPLY_NS = 1_000_000_000;
 
