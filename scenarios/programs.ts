@@ -157,7 +157,7 @@ function programOf(service: string, definition: ImageDefinition, faults: Faults,
 }
 
 /** Fault `dead`: gone before it has done anything. */
- 
+
 function* deadService(): Generator<never, null, number> {
   return null;
 }

@@ -42,6 +42,8 @@ export interface BootOptions {
   /** A disk that the run works on directly; {@link Booted.disk} is then an empty one. */
   readonly image?: BlockImage;
   readonly goal?: GoalKind;
+  /** Called after each slice with their number so far. */
+  readonly onSlice?: (slices: number) => void;
 }
 
 /** Slices of a run at most; a run that needs more hangs. */
@@ -74,6 +76,7 @@ export function boot(scenario: Scenario, options: BootOptions = {}): Booted {
   let slices = 0;
   while (!prepared.value.slice(options.slice ?? 1_000_000)) {
     slices += 1;
+    options.onSlice?.(slices);
     if (slices > MAX_SLICES) throw new Error(`${scenario.name}: no end after ${MAX_SLICES} slices`);
   }
   return {
@@ -125,7 +128,8 @@ export function withFaults(scenario: Scenario, faults: Partial<Faults>): Scenari
 /** The only boot of a run of one. */
 export function only(booted: Booted): BootOutcome {
   const [first, ...rest] = booted.outcome.boots;
-  if (first === undefined || rest.length > 0) throw new Error(`expected one boot, found ${booted.outcome.boots.length}`);
+  if (first === undefined || rest.length > 0)
+    throw new Error(`expected one boot, found ${booted.outcome.boots.length}`);
   return first;
 }
 
