@@ -52,14 +52,14 @@ const MAX_SLICES = 2_000_000;
 /** Runs a scenario to its end. */
 export function boot(scenario: Scenario, options: BootOptions = {}): Booted {
   const disk = options.disk?.snapshot() ?? new SparseBlockImage();
-  const uart: string[] = scenario.boots.map(() => '');
+  const bytes: number[][] = scenario.boots.map(() => []);
   const trace: string[] = [];
   const events: TraceEvent[] = [];
   const prepared = ScenarioRun.prepare(scenario, {
     ladders: (name) => readFileSync(new URL(`../markers/${ladderFile(name)}`, import.meta.url), 'utf8'),
     disk: options.image ?? disk,
     uart: (byte, number) => {
-      uart[number - 1] += String.fromCharCode(byte);
+      bytes[number - 1]?.push(byte);
     },
     traceListeners:
       options.trace === true
@@ -79,6 +79,7 @@ export function boot(scenario: Scenario, options: BootOptions = {}): Booted {
     options.onSlice?.(slices);
     if (slices > MAX_SLICES) throw new Error(`${scenario.name}: no end after ${MAX_SLICES} slices`);
   }
+  const uart = bytes.map((one) => Buffer.from(one).toString('latin1'));
   return {
     outcome: prepared.value.outcome(),
     uart: uart.join(''),

@@ -19,7 +19,7 @@ const SERVICES = IMAGES.get('observability')!.services;
 const SHIPPED = readdirSync(new URL('../scenarios/', import.meta.url))
   .filter((file) => file.endsWith('.toml'))
   .map((file) => file.slice(0, -'.toml'.length))
-  .toSorted();
+  .sort();
 const CAUSES = SHIPPED.filter((name) => shipped(name).boots.some((one) => one.expect.missing.length > 0));
 
 const ladder = loadLadder('observability', ladderText);
@@ -143,7 +143,7 @@ describe('a service that starts and never does anything', () => {
   });
 
   it('leaves no service out (logd and metricsd have files of their own)', () => {
-    expect([...Object.keys(lost), 'logd', 'metricsd'].toSorted()).toEqual([...SERVICES].toSorted());
+    expect([...Object.keys(lost), 'logd', 'metricsd'].sort()).toEqual([...SERVICES].sort());
   });
 });
 
@@ -152,7 +152,12 @@ describe('a service that exits at once', () => {
   const WITHOUT_INIT = ['statefsd: ready', 'metricsd: ready', FIRST_REQUEST, ...FROM_S01];
 
   it.each(SERVICES)('%s: nothing is wired', (service) => {
-    const booted = boot(withFaults(observability(), { dead: [service] }));
+    const scenario = withFaults(observability(), { dead: [service] });
+    // policyd looks for its missing slots for ever where init died before it gave them: that is no dead end, but a bound.
+    const booted = boot({
+      ...scenario,
+      boots: scenario.boots.map((one) => ({ ...one, maxVirtualNs: 100_000_000_000 })),
+    });
     const ready = MARKERS.filter((marker) => marker === `${service}: ready`);
     expect(missing(booted)).toEqual(inLadderOrder([...new Set([...WITHOUT_INIT, ...ready])]));
     // Without policyd init does not even get that far: it waits for policyd's answer, as with a silent one.

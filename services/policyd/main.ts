@@ -33,9 +33,8 @@ const MMIO_CAPABILITY = /^device\.mmio\.(net|rng|blk)$/;
 
 /** Passes in which a missing channel is looked for each time, as in the reference; init wires within a few dozen. */
 const UNWIRED_PASSES = 4096;
-/** Rounds between later looks: the first time, and at most. Each wait is twice the one before. */
+/** Rounds between later looks. */
 const REPROBE_ROUNDS = 128;
-const REPROBE_ROUNDS_MAX = 0x10_0000;
 
 /** policyd as a task program. */
 export function policydProgram(options: PolicydOptions): Program {
@@ -76,7 +75,6 @@ class Policyd {
   /** Until init has filled the three receive slots. An empty slot is no channel yet: its error counts as "no message". */
   *#serveUnwired(): Call<void> {
     const sys = this.#sys;
-    let rounds = REPROBE_ROUNDS;
     for (let passes = 0; ; passes++) {
       const { served, present } = yield* this.#pass(0);
       if (present.length === RECV_SLOTS.length) return;
@@ -84,13 +82,9 @@ class Policyd {
       // An init that died never wires: then look for new slots now and then only, so that the wait can be skipped.
       const poll = sys.beginPoll();
       poll.slots = present;
-      poll.maxRounds = rounds;
-      if (passes < UNWIRED_PASSES) {
-        yield sys.yieldCpu();
-      } else {
-        rounds = Math.min(rounds * 2, REPROBE_ROUNDS_MAX);
-        yield sys.runPoll();
-      }
+      poll.maxRounds = REPROBE_ROUNDS;
+      if (passes < UNWIRED_PASSES) yield sys.yieldCpu();
+      else yield sys.runPoll();
     }
   }
 

@@ -25,7 +25,7 @@ describe('each task prints the lines of the reference in its own order', () => {
 
   it('knows the task of every line, and no task that is not in the image', () => {
     expect(splitByTask(HERE).unassigned).toEqual([]);
-    expect([...here.keys()].toSorted()).toEqual(['init', KERNEL, ...SERVICES].toSorted());
+    expect([...here.keys()].sort()).toEqual(['init', KERNEL, ...SERVICES].sort());
     expect(splitByTask(HERE).entryTokens).toBe(SERVICES.length + 1);
   });
 
@@ -81,7 +81,7 @@ describe('the comparison itself', () => {
     const lines = ['logd: ready', 'logd: rx first', 'logd: append rx'];
     const wanted = expected(lines, [], SERVICES);
     expect(wanted).toEqual(lines);
-    for (const other of [lines.slice(1), [...lines, 'logd: ready'], ['x', ...lines.slice(1)], lines.toReversed()])
+    for (const other of [lines.slice(1), [...lines, 'logd: ready'], ['x', ...lines.slice(1)], [...lines].reverse()])
       expect(other).not.toEqual(wanted);
   });
 
