@@ -28,6 +28,8 @@ export function reasonOf(error: unknown): string {
     case 'ENOSPC':
     case 'EDQUOT':
       return 'no space left on device';
+    case 'EFBIG':
+      return 'file too large';
     case 'EROFS':
       return 'read-only file system';
     case 'ENOTDIR':
