@@ -35,7 +35,7 @@ describe('docs/trace.md', () => {
     const traces = [
       boot(observability(), { trace: true }),
       boot(shipped('disk-fails-late'), { trace: true }),
-      boot(withFaults(observability(), { dead: ['rngd'] }), { trace: true }),
+      boot(withFaults(observability(), { dead: ['metricsd'] }), { trace: true }),
     ];
     const table = documented();
     const seen = new Set<string>();
