@@ -1,10 +1,7 @@
 /**
  * Speed of the hottest path: IPC round trips between two tasks. A round trip is four syscalls that succeed (two blocking
- * sends, two blocking receives), two receives that block, and two switches. Build and run:
- *
- *     npx esbuild bench/ipc.ts --bundle --platform=node --format=esm --outfile=/tmp/ipc.mjs && node /tmp/ipc.mjs
+ * sends, two blocking receives), two receives that block, and two switches.
  */
-import { pathToFileURL } from 'node:url';
 import { addTask, bareKernel, endpointCap, grant, newEndpoint } from '../kernel-model/testing.ts';
 
 /** What one measurement found. */
@@ -56,11 +53,4 @@ export function measureRoundTrips(roundTrips = 1_000_000, bytes = 64): IpcFigure
     perSecond: Math.round(roundTrips / seconds),
     virtualNs: (clock.now - virtualStart) / roundTrips,
   };
-}
-
-if (process.argv[1] !== undefined && import.meta.url === pathToFileURL(process.argv[1]).href) {
-  for (const bytes of [16, 64, 512]) {
-    const { perSecond, virtualNs } = measureRoundTrips(1_000_000, bytes);
-    console.log(`ipc round trips, ${bytes} bytes: ${perSecond} per second (virtual ${virtualNs / 1000} us each)`);
-  }
 }

@@ -123,7 +123,11 @@ function finish(outcome: RunOutcome, summary: Summary | null, options: RunOption
     if (boot.passed) {
       const { seen, required, ladder } = boot.verdict.ladder;
       const time = formatDuration(boot.virtualNs);
-      say(color.green(`${head}passed: ${seen} of ${required} markers of ladder ${ladder}, ${time} of virtual time`));
+      const what =
+        options.untilMarker === undefined
+          ? `${seen} of ${required} markers of ladder ${ladder}`
+          : `"${options.untilMarker}" was printed`;
+      say(color.green(`${head}passed: ${what}, ${time} of virtual time`));
       continue;
     }
     say(color.red(`${head}failed after ${formatDuration(boot.virtualNs)} of virtual time (${boot.end})`));

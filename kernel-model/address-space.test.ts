@@ -152,6 +152,28 @@ describe('address spaces', () => {
     heapTables: [{ first: 0x82000, count: 4000, stride: 0, times: 1 }],
   });
 
+  it('maps ranges as it maps pages one by one, over table borders and up to the first overlap', () => {
+    const at = fc.record({ start: fc.integer({ min: 480, max: 540 }), pages: fc.integer({ min: 1, max: 60 }) });
+    fc.assert(
+      fc.property(fc.array(at, { minLength: 1, maxLength: 6 }), (ranges) => {
+        const { ram, pages } = shared;
+        const spaces = [0, 1].map((i) => new AddressSpace(ram, pages, i + 1, 1, [pages.allocate() ?? 0], 0));
+        for (const { start, pages: count } of ranges) {
+          const ranged = spaces[0]!.mapRange(start * 4096, 0x8100_0000, count * 4096, USER_RW);
+          let single: unknown = null;
+          for (let i = 0; i < count && single === null; i++) {
+            single = spaces[1]!.map((start + i) * 4096, 0x8100_0000 + i * 4096, USER_RW);
+          }
+          expect(ranged).toBe(single);
+        }
+        for (let page = 470; page < 610; page++) {
+          expect(spaces[0]!.leaf(page * 4096)).toBe(spaces[1]!.leaf(page * 4096));
+        }
+      }),
+      { seed: 20240, numRuns: 40 },
+    );
+  });
+
   it('creates twenty spaces without remapping page by page', () => {
     const { create, ram } = machine();
     create();

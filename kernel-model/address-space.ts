@@ -19,7 +19,7 @@ import {
   VMO_ARENA_BASE,
   VMO_ARENA_END,
 } from './layout.ts';
-import { entryAddress, findLeaf, mapIdentity, mapPage, Pte, writeEntry } from './page-tables.ts';
+import { entryAddress, findLeaf, mapPage, mapRun, Pte, writeEntry } from './page-tables.ts';
 import type { MapError, TablePages } from './page-tables.ts';
 
 /** What an access needs from a leaf. */
@@ -81,11 +81,9 @@ export class AddressSpace {
 
   /** Maps `bytes` (whole pages); stops at the first error, earlier pages stay mapped (sheet 10, section 7.1). */
   mapRange(va: number, pa: number, bytes: number, flags: number): MapError | null {
-    for (let at = 0; at < bytes; at += PAGE_SIZE) {
-      const error = this.map(va + at, pa + at, flags);
-      if (error !== null) return error;
-    }
-    return null;
+    return mapRun(this.#memory, this.#pages, this.root, va, pa, bytes, flags, (_parent, _index, page) => {
+      this.#tables.push(page);
+    });
   }
 
   /**
@@ -218,7 +216,7 @@ export class AddressSpaces {
       this.#steps.push(null);
     };
     const range = (start: number, end: number, flags: number): boolean => {
-      const error = mapIdentity(this.#memory, this.#pages, root, start, end, flags | Pte.V | Pte.G, created);
+      const error = mapRun(this.#memory, this.#pages, root, start, start, end - start, flags | Pte.V | Pte.G, created);
       assert(error === null || error === 'no-memory', `kernel mapping of ${hex(start)}: ${error ?? ''}`);
       this.#kernelPages += (end - start) / PAGE_SIZE;
       return error === null;

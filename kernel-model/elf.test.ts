@@ -40,6 +40,28 @@ describe('ELF reader', () => {
     expect(elf.word(elf.programHeader(0)?.offset ?? 0)).toBe(0x417);
   });
 
+  it('finds a symbol through its table and string table', () => {
+    const name = '__global_pointer$';
+    const table = 0x200;
+    const bytes = new Uint8Array(0x300);
+    bytes.set(VALID.subarray(0, 64));
+    const view = new DataView(bytes.buffer);
+    view.setBigUint64(40, 0x100n, true);
+    view.setUint16(58, 64, true);
+    view.setUint16(60, 2, true);
+    view.setUint32(0x100 + 4, 2, true);
+    view.setBigUint64(0x100 + 24, BigInt(table), true);
+    view.setBigUint64(0x100 + 32, 48n, true);
+    view.setUint32(0x100 + 40, 1, true);
+    view.setBigUint64(0x140 + 24, 0x280n, true);
+    bytes.set(new TextEncoder().encode(`\0${name}\0`), 0x280);
+    view.setUint32(table + 24, 1, true);
+    view.setBigUint64(table + 24 + 8, 0x1234n, true);
+    expect(opened(bytes).symbolValue(name)).toBe(0x1234);
+    expect(opened(bytes).symbolValue('_start')).toBeNull();
+    expect(opened(VALID).symbolValue(name)).toBeNull();
+  });
+
   it('names the first failing check', () => {
     const with_ = (at: number, value: number): Uint8Array => {
       const copy = VALID.slice();
@@ -68,6 +90,7 @@ describe('ELF reader', () => {
       if (!(elf instanceof ElfFile)) return;
       for (let i = 0; i < Math.min(elf.header.phnum, 8); i++) elf.programHeader(i);
       elf.sectionAddress('.sdata');
+      elf.symbolValue('__global_pointer$');
       elf.word(elf.header.entry);
       programNote(elf);
     };

@@ -8,11 +8,13 @@ import { wordsToNumber } from './registers.ts';
 export const ELF_HEADER_SIZE = 64;
 export const PROGRAM_HEADER_SIZE = 56;
 export const SECTION_HEADER_SIZE = 64;
+export const SYMBOL_SIZE = 24;
 export const PT_LOAD = 1;
 export const PT_NOTE = 4;
 export const PF_X = 1;
 export const PF_W = 2;
 export const PF_R = 4;
+const SHT_SYMTAB = 2;
 const ELFCLASS64 = 2;
 const ELFDATA2LSB = 1;
 
@@ -88,6 +90,27 @@ export class ElfFile {
       const at = headerAt(i);
       if (at < 0) return null;
       if (this.#nameIs(strings + view.getUint32(at, true), name)) return signed(view, at + 16);
+    }
+    return null;
+  }
+
+  /** Value of the symbol with this name, null when the file has no such symbol. */
+  symbolValue(name: string): number | null {
+    const { shoff, shentsize, shnum } = this.header;
+    const view = this.#view;
+    if (shoff === 0) return null;
+    for (let i = 0; i < shnum; i++) {
+      const at = shoff + i * shentsize;
+      if (!(at <= view.byteLength - SECTION_HEADER_SIZE)) return null;
+      if (view.getUint32(at + 4, true) !== SHT_SYMTAB) continue;
+      const stringsHeader = shoff + view.getUint32(at + 40, true) * shentsize;
+      if (!(stringsHeader <= view.byteLength - SECTION_HEADER_SIZE)) return null;
+      const strings = unsigned(view, stringsHeader + 24);
+      const start = unsigned(view, at + 24);
+      const end = Math.min(start + unsigned(view, at + 32), view.byteLength);
+      for (let symbol = start; symbol <= end - SYMBOL_SIZE; symbol += SYMBOL_SIZE) {
+        if (this.#nameIs(strings + view.getUint32(symbol, true), name)) return signed(view, symbol + 8);
+      }
     }
     return null;
   }

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { Errno, serviceIdOf } from './abi.ts';
@@ -107,6 +108,32 @@ describe('EXEC', () => {
     ]);
     expect(machine.kernel.tasks[1]?.serviceId).toBe(0n);
     expect(machine.memory.spaces.get(2)).toBeNull();
+  });
+
+  it('v1 prints the three payload blocks of the reference log', () => {
+    const log = readFileSync(new URL('../markers/fixtures/uart-default.log', import.meta.url), 'latin1');
+    const printed = (line: string): boolean => /^\[INFO (exec|task)\]/.test(line);
+    const logged = log.slice(log.indexOf('[INFO exec] EXEC-ELF hdr')).split('\r\n').filter(printed);
+    const payload = (entry: number, offset: number, size: number): Uint8Array => {
+      const bytes = new Uint8Array(offset + size);
+      const segment = { vaddr: entry, memsz: size, flags: 5, bytes: new Uint8Array(size) };
+      bytes.set(writeElf({ entry, segments: [segment], program: null }).subarray(0, 64 + 56));
+      new DataView(bytes.buffer).setUint32(64 + 8, offset, true);
+      bytes.set([0x17, 4, 0, 0], offset);
+      return bytes;
+    };
+    const machine = testMachine();
+    // VMOs of the services lie below the first payload there.
+    machine.memory.arena.cursor = 0x8185_f000;
+    startRoot(machine, function* (sys) {
+      yield sys.exec(payload(0x1_0130, 0x130, 0x69), 4, 0);
+      yield sys.exec(payload(0x1000, 0x100, 0x44), 4, 0);
+      yield sys.exec(payload(0x1000, 0x100, 0x45), 4, 0);
+      for (;;) yield sys.getpid();
+    });
+    runToEnd(machine, 20);
+    expect(machine.lines().filter(printed)).toEqual(logged);
+    expect(logged).toHaveLength(18);
   });
 
   it('maps segments with their rights and the file bytes, zeros behind them', () => {
@@ -221,6 +248,22 @@ describe('EXEC', () => {
 });
 
 describe('SPAWN', () => {
+  it('rolls a task back when its run queue is full: EAGAIN, reason oom, the pid is used by the next one', () => {
+    const { machine, results } = root(
+      (out) =>
+        function* (sys) {
+          for (let i = 0; i < 64; i++) yield sys.spawn(0x1000, 0x2000, 1, 0, 0);
+          out.push(yield sys.spawn(0x1000, 0x2000, 1, 0, 0), yield sys.spawnLastError());
+          out.push(yield sys.capClone(0));
+          return 0;
+        },
+      { image: { qosAdministrators: [] } },
+    );
+    expect(results).toEqual([-Errno.EAGAIN, 1, 2]);
+    expect(machine.kernel.tasks).toHaveLength(65);
+    expect(machine.memory.spaces.get(1)?.tasks).toBe(65);
+  });
+
   it('gives the errno and reasons of the executed vectors', () => {
     const { machine, results } = root(
       (out) =>

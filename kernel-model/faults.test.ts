@@ -51,7 +51,10 @@ describe('user page faults', () => {
   });
 
   it('tag only the guard base itself', () => {
-    const text = (va: number): string => faulting((sys) => void sys.store32(va, 1)).machine.text();
+    const text = (va: number): string =>
+      faulting((sys) => {
+        sys.store32(va, 1);
+      }).machine.text();
     expect(text(0x2000_d000)).toContain(
       '[USER-PF] STORE @ sepc=0x0000000000010000 stval=0x000000002000d000\n[USER-PF] guard=BOOTINFO\n',
     );

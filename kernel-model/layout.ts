@@ -73,6 +73,7 @@ export const REFERENCE_ADDRESSES: KernelAddresses = {
     { first: 0x803f6, count: 1, stride: 0, times: 1 },
     { first: 0x80497, count: 18, stride: 0, times: 1 },
     { first: 0x804ac, count: 19, stride: 20, times: 10 },
+    { first: 0x80573, count: 3, stride: 0, times: 1 },
   ],
   selftestChildEntry: 0x8021_7774,
   selftestChildGp: 0x803a_aa80,

@@ -145,27 +145,30 @@ export function mapPage(
 export const LEAF_TABLE_SPAN = 512 * PAGE_SIZE;
 
 /**
- * Maps [start, end) identically, as {@link mapPage} page by page would: one walk per table of leaves, then its entries.
- * For the kernel's own ranges, which nothing overlaps.
+ * Maps `bytes` (whole pages) from `va` to `pa` as {@link mapPage} would page by page: one walk per table of leaves, then
+ * its entries. Stops at the first error; pages before it stay mapped.
  */
-export function mapIdentity(
+export function mapRun(
   memory: GuestMemory,
   pages: TablePages,
   root: number,
-  start: number,
-  end: number,
+  va: number,
+  pa: number,
+  bytes: number,
   flags: number,
   created: TableCreated,
 ): MapError | null {
-  for (let at = start; at < end;) {
-    const error = mapPage(memory, pages, root, at, at, flags, created);
+  const end = va + bytes;
+  const offset = pa - va;
+  for (let at = va; at < end;) {
+    const error = mapPage(memory, pages, root, at, at + offset, flags, created);
     if (error !== null) return error;
     const leaf = findLeaf(memory, root, at);
-    const stop = Math.min(end, at - (at % LEAF_TABLE_SPAN) + LEAF_TABLE_SPAN);
+    const stop = Math.min(end, Math.floor(at / LEAF_TABLE_SPAN) * LEAF_TABLE_SPAN + LEAF_TABLE_SPAN);
     for (let page = at + PAGE_SIZE; page < stop; page += PAGE_SIZE) {
       const entry = leaf + ((page - at) / PAGE_SIZE) * 8;
       if (memory.readU32(entry) & Pte.V) return 'overlap';
-      writeEntry(memory, entry, page, leafFlags(page, flags));
+      writeEntry(memory, entry, page + offset, leafFlags(page, flags));
     }
     at = stop;
   }

@@ -4,7 +4,7 @@ import { Errno } from '../../kernel-model/abi.ts';
 import { addTask, bareKernel, endpointCap, grant, newEndpoint, runUntil } from '../../kernel-model/testing.ts';
 import { FrameStash, NonceGen, ReplyBuffer, recvMatch, recvMatchBounded } from './correlation.ts';
 import { TIMEOUT, WOULD_BLOCK, budgetOf, send, yields } from './ipc.ts';
-import { delivers, polled, script } from './test-script.ts';
+import { delivers, polled, script } from './fixtures/test-script.ts';
 
 const SEED = 20240;
 
@@ -171,7 +171,17 @@ describe('matched receives (sheet 10, section 9.5)', () => {
     expect([buffer.take(2n), buffer.take(3n)]).toEqual([policyd(2), policyd(3)]);
   });
 
-  it('COR-1, COR-7: under the kernel, replies out of order find their requests', () => {
+  it('COR-3: a budget loop counts what carries no nonce, too', () => {
+    const buffer = new ReplyBuffer(2, 16);
+    const run = script(
+      (sys) => recvMatch(sys, 9, buffer, nonceOf, 1n, { deadline: 50, round: 1 }, 64),
+      [polled(0, 1), delivers(one(1)), 0, polled(0, 2), delivers(policyd(1))],
+    );
+    expect(run.result).toEqual(policyd(1));
+    expect(buffer.drops).toBe(1);
+  });
+
+  it('COR-1, COR-3: under the kernel, replies out of order find their requests', () => {
     const { kernel } = bareKernel();
     const inbox = newEndpoint(kernel);
     const got: unknown[] = [];

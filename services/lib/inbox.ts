@@ -29,7 +29,7 @@ export class Inbox {
     this.#discards = discards;
   }
 
-  /** Foreign frames that were dropped so far. */
+  /** Foreign frames that were dropped so far; by contract each loss is also a note. */
   get drops(): number {
     return this.#discarded + this.#stash.drops;
   }

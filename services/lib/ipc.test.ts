@@ -17,7 +17,7 @@ import {
   sendWithin,
   yields,
 } from './ipc.ts';
-import { delivers, polled, script } from './test-script.ts';
+import { delivers, polled, script } from './fixtures/test-script.ts';
 import { ascii } from './text.ts';
 
 const FRAME = Uint8Array.of(1, 2, 3);

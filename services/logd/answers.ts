@@ -12,9 +12,7 @@ const COUNT_MAX = 0xffff;
 /** APPEND answer; `id` 0 where nothing was stored. */
 export function encodeAppendAnswer(shape: AnswerShape, status: LogStatus, id: number, dropped: number): Uint8Array {
   const frame = head(shape, LogOp.APPEND, status, APPEND_ANSWER[shape.version]);
-  const at = bodyAt(shape);
-  putU64(frame, at, id);
-  putU64(frame, at + 8, dropped);
+  putPair(new DataView(frame.buffer), bodyAt(shape), id, dropped);
   return frame;
 }
 
@@ -23,8 +21,7 @@ export function encodeStatsAnswer(shape: AnswerShape, status: LogStatus, stats: 
   const frame = head(shape, LogOp.STATS, status, STATS_ANSWER[shape.version]);
   const view = new DataView(frame.buffer);
   const at = bodyAt(shape);
-  putU64(frame, at, stats.total);
-  putU64(frame, at + 8, stats.dropped);
+  putPair(view, at, stats.total, stats.dropped);
   view.setUint32(at + 16, stats.capRecords, true);
   view.setUint32(at + 20, stats.capBytes, true);
   view.setUint32(at + 24, stats.usedRecords, true);
@@ -35,9 +32,7 @@ export function encodeStatsAnswer(shape: AnswerShape, status: LogStatus, stats: 
 /** QUERY answer without records, for errors. */
 export function encodeEmptyPage(shape: AnswerShape, status: LogStatus, stats: StatsSnapshot): Uint8Array {
   const frame = head(shape, LogOp.QUERY, status, PAGE_HEADER[shape.version]);
-  const at = bodyAt(shape);
-  putU64(frame, at, stats.total);
-  putU64(frame, at + 8, stats.dropped);
+  putPair(new DataView(frame.buffer), bodyAt(shape), stats.total, stats.dropped);
   return frame;
 }
 
@@ -71,8 +66,7 @@ export function encodePage(
   const frame = head(shape, LogOp.QUERY, AppendStatus.OK, length);
   const view = new DataView(frame.buffer);
   const at = bodyAt(shape);
-  putU64(frame, at, stats.total);
-  putU64(frame, at + 8, stats.dropped);
+  putPair(view, at, stats.total, stats.dropped);
   view.setUint16(at + 16, page.length, true);
   let next: number = start;
   for (const record of page) next = putRecord(frame, view, next, record);
@@ -82,7 +76,7 @@ export function encodePage(
 /** Writes a record (section 2.5); returns where the next one begins. */
 function putRecord(frame: Uint8Array, view: DataView, at: number, record: LogRecord): number {
   const { scope, message, fields } = record;
-  putU64(frame, at, record.id);
+  putU64(view, at, record.id);
   view.setBigUint64(at + 8, record.timestamp, true);
   view.setUint8(at + 16, record.level);
   view.setBigUint64(at + 17, record.serviceId, true);
@@ -113,9 +107,14 @@ function head(shape: AnswerShape, op: AnswerShape['op'], status: LogStatus, leng
   return frame;
 }
 
+/** The two counters that every answer begins with. */
+function putPair(view: DataView, at: number, first: number, second: number): void {
+  putU64(view, at, first);
+  putU64(view, at + 8, second);
+}
+
 /** A counter below 2^53 as u64. */
-function putU64(frame: Uint8Array, at: number, value: number): void {
-  const view = new DataView(frame.buffer);
+function putU64(view: DataView, at: number, value: number): void {
   view.setUint32(at, value >>> 0, true);
   view.setUint32(at + 4, Math.floor(value / 0x1_0000_0000), true);
 }

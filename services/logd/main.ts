@@ -136,7 +136,7 @@ function noteJournal(sys: Sys, stats: StatsSnapshot): void {
 /** Lines of a frame with op APPEND (section 6.2, steps 3 to 5). */
 function* appendLines(say: OnceLines, op: number, handled: Handled): Call<void> {
   if (op !== LogOp.APPEND) return;
-  if (handled.op === LogOp.APPEND && handled.reject !== null) {
+  if (handled.reject !== null) {
     const marker = REJECT_MARKER[handled.reject];
     if (marker !== null) yield* say.once(marker);
   }

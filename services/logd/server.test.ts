@@ -392,7 +392,7 @@ describe('pages (sheet 40, section 2.6)', () => {
     );
   });
 
-  it('COR-3, LOG-8: a pager of the contract sees every record once, whatever their sizes', () => {
+  it('LOG-8: a pager of the contract sees every record once, whatever their sizes', () => {
     const size = fc.nat(150);
     fc.assert(
       fc.property(fc.array(fc.tuple(size, size), { maxLength: 24 }), (sizes) => {
@@ -463,6 +463,64 @@ describe('end to end (sheet 40, section 18.2)', () => {
     expect(bench.append({ fields: 'service=x' })[4]).toBe(AppendStatus.INVALID_ARGS);
     expect(bench.records()).toEqual([]);
     expect(bench.core.stats()).toMatchObject({ total: 0, usedRecords: 0 });
+  });
+});
+
+describe('what became of the rules of RFC-0011', () => {
+  it('LOG-5: max_count is not capped, the answer is: 512 bytes', () => {
+    const bench = new Bench();
+    for (let i = 0; i < 24; i++) bench.append({});
+    const page = bench.send(query(0n, 0xffff));
+    // 16 records of 30 bytes fill the 489 bytes that v1 leaves.
+    expect([page.length, u16(page, 21)]).toEqual([23 + 16 * 30, 16]);
+    expect(u16(bench.send(query(0n, 17)), 21)).toBe(16);
+  });
+
+  it('LOG-6: TOO_LARGE is never sent; an APPEND is INVALID_ARGS or OVER_LIMIT instead', () => {
+    const { core } = new Bench();
+    fc.assert(
+      fc.property(anyFrame, (frame) => {
+        const { response, op } = core.handle(frame, ME, logTime(1n));
+        const status = response[4];
+        expect(status).not.toBe(AppendStatus.TOO_LARGE);
+        if (op === 1) expect([1, 2]).not.toContain(status);
+        else expect([0, 1, 2]).toContain(status);
+      }),
+      { seed: SEED, numRuns: 1000 },
+    );
+  });
+
+  it('LOG-9: a page has its totals before the count, and a record its level before the id', () => {
+    const bench = new Bench({}, { ...JOURNAL_LIMITS, capRecords: 1 });
+    for (let i = 0; i < 3; i++) bench.append({ level: 4, scope: 'abc', message: 'de', fields: 'f' }, sid(0xfeed));
+    const page = bench.send(query(0n, 8));
+    expect([u64(page, 5), u64(page, 13), u16(page, 21)]).toEqual([3n, 2n, 1]);
+    expect([u64(page, 23), page[39], u64(page, 40), page[48], u16(page, 49), u16(page, 51)]).toEqual([
+      3n,
+      4,
+      0xfeedn,
+      3,
+      2,
+      1,
+    ]);
+    expect(text(page.subarray(53))).toBe('abcdef');
+  });
+
+  it('LOG-11: fields are opaque: any bytes but an identity claim are stored as they come', () => {
+    const bench = new Bench();
+    const odd = ['no pair', 'UPPER=1\nb=2\na=1', '=\n=\n', 'k=\u0000\u00ff'].map(utf8);
+    for (const fields of odd) expect(bench.append({ fields })[4]).toBe(AppendStatus.OK);
+    expect(bench.records().map((r) => r.fields)).toEqual(odd);
+  });
+
+  it('LOG-13, OBS-2: 8192 bytes of anything are answered like any other frame', () => {
+    const bench = new Bench();
+    for (const head of ['', '4c 4f 01 01', '4c 4f 01 02', '4c 4f 02 01', '4c 4f 02 02', '4c 4f 03 01']) {
+      const frame = new Uint8Array(8192).fill(0x0a);
+      frame.set(hex(head));
+      expect(bench.send(frame)[4]).not.toBe(AppendStatus.OK);
+    }
+    expect(bench.core.stats().total).toBe(0);
   });
 });
 

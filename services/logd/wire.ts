@@ -146,6 +146,10 @@ function headless(reject: DecodeReject, version: LogVersion, nonce: LogNonce): D
   return { ok: false, reject, shape: { op: LogOp.STATS, version, nonce } };
 }
 
+function rejectedAppend(reject: DecodeReject, version: LogVersion, nonce: LogNonce): DecodedRequest {
+  return { ok: false, reject, shape: { op: LogOp.APPEND, version, nonce } };
+}
+
 function decodeQuery(frame: Uint8Array, view: DataView, version: LogVersion, nonce: LogNonce): DecodedRequest {
   if (frame.length !== QUERY_LEN[version]) {
     return { ok: false, reject: 'malformed', shape: { op: LogOp.QUERY, version, nonce } };
@@ -157,22 +161,18 @@ function decodeQuery(frame: Uint8Array, view: DataView, version: LogVersion, non
 
 function decodeAppend(frame: Uint8Array, view: DataView, version: LogVersion, nonce: LogNonce): DecodedRequest {
   const body = APPEND_HEADER[version];
-  const rejected = (reject: DecodeReject): DecodedRequest => ({
-    ok: false,
-    reject,
-    shape: { op: LogOp.APPEND, version, nonce },
-  });
-  if (frame.length < body) return rejected('invalid-args');
+  if (frame.length < body) return rejectedAppend('invalid-args', version, nonce);
   const at = version === 1 ? HEADER_LEN : HEADER_V2_LEN;
   const level = view.getUint8(at);
-  if (level > LogLevel.TRACE) return rejected('invalid-args');
+  if (level > LogLevel.TRACE) return rejectedAppend('invalid-args', version, nonce);
   const scopeLen = view.getUint8(at + 1);
   const messageLen = view.getUint16(at + 2, true);
   const fieldsLen = view.getUint16(at + 4, true);
-  if (scopeLen > SCOPE_MAX || messageLen > MESSAGE_MAX || fieldsLen > FIELDS_MAX) return rejected('over-limit');
+  if (scopeLen > SCOPE_MAX || messageLen > MESSAGE_MAX || fieldsLen > FIELDS_MAX)
+    return rejectedAppend('over-limit', version, nonce);
   const messageAt = body + scopeLen;
   const fieldsAt = messageAt + messageLen;
-  if (frame.length !== fieldsAt + fieldsLen) return rejected('invalid-args');
+  if (frame.length !== fieldsAt + fieldsLen) return rejectedAppend('invalid-args', version, nonce);
   return {
     ok: true,
     request: {

@@ -2,7 +2,8 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { serviceIdOf } from '../../kernel-model/abi.ts';
 import type { ServiceId } from '../../kernel-model/abi.ts';
-import { AUDITS_PER_BOOT, AUDITS_PER_SECOND, AuditRules, appendAckStatus, auditText, encodeAppendV2 } from './audit.ts';
+import { AUDITS_PER_BOOT, AUDITS_PER_SECOND, AuditRules, auditText } from './audit.ts';
+import { appendStatus } from './journal.ts';
 import type { AuditEvent, AuditVerdict } from './audit.ts';
 import { PolicyStatus, claimedName, decodeRequest, policyNonce, replyTo } from './wire.ts';
 import type { CapabilityName, PolicyRequest, PolicyStatus as Status } from './wire.ts';
@@ -77,26 +78,16 @@ describe('record (sheet 30, section 6.2)', () => {
     expect(auditText(5, 'allow', KEYSTORED).length).toBeLessThanOrEqual(87);
   });
 
-  it('travels as APPEND v2 at level Info (sheet 40, section 2.3)', () => {
-    expect([...(encodeAppendV2(0x0102030405060708n, 'ab', 'xyz') ?? [])]).toEqual([
-      ...[0x4c, 0x4f, 2, 1, 8, 7, 6, 5, 4, 3, 2, 1, 2, 2, 3, 0, 0, 0],
-      ...[0x61, 0x62, 0x78, 0x79, 0x7a],
-    ]);
-    expect(encodeAppendV2(1n, 's'.repeat(64), 'm'.repeat(256))?.length).toBe(18 + 64 + 256);
-    expect(encodeAppendV2(1n, 's'.repeat(65), 'm')).toBeNull();
-    expect(encodeAppendV2(1n, 's', 'm'.repeat(257))).toBeNull();
-  });
-
   it('knows its answer by magic, version, op, nonce and length', () => {
     const ack = [0x4c, 0x4f, 2, 0x81, 6, 9, 0, 0, 0, 0, 0, 0, 0];
-    expect(appendAckStatus(Uint8Array.from(ack), 9n)).toBe(6);
-    expect(appendAckStatus(Uint8Array.from([...ack, 1, 2, 3]), 9n)).toBe(6);
-    expect(appendAckStatus(Uint8Array.from(ack), 8n)).toBeNull();
-    expect(appendAckStatus(Uint8Array.from(ack.slice(0, 12)), 9n)).toBeNull();
+    expect(appendStatus(Uint8Array.from(ack), 9n)).toBe(6);
+    expect(appendStatus(Uint8Array.from([...ack, 1, 2, 3]), 9n)).toBe(6);
+    expect(appendStatus(Uint8Array.from(ack), 8n)).toBeNull();
+    expect(appendStatus(Uint8Array.from(ack.slice(0, 12)), 9n)).toBeNull();
     for (const at of [0, 1, 2, 3]) {
       const bad = ack.slice();
       bad[at] = 0x82;
-      expect(appendAckStatus(Uint8Array.from(bad), 9n)).toBeNull();
+      expect(appendStatus(Uint8Array.from(bad), 9n)).toBeNull();
     }
   });
 });

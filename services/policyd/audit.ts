@@ -1,12 +1,12 @@
 /**
- * What policyd tells logd (sheet 30, section 6; sheet 40, section 8.1): which decisions become records, their text, and
- * the APPEND frames. Pure; the transport is {@link ./journal.ts}.
+ * What policyd tells logd (sheet 30, section 6; sheet 40, section 8.1): which decisions become records, and their
+ * text. Pure; the transport is {@link ./journal.ts}.
  *
  * Contract: the decision is the answer's status. Quirk audit-decision-byte: it is byte 4 of the answer, which in versions
  * 2 and 3 is the lowest byte of the nonce.
  */
 import type { ServiceId } from '../../kernel-model/abi.ts';
-import { ascii, hex16 } from '../lib/text.ts';
+import { hex16 } from '../lib/text.ts';
 import { asciiLower, norm } from './policy.ts';
 import { PolicyStatus, encodeReply } from './wire.ts';
 import type { PolicyReply, PolicyRequest } from './wire.ts';
@@ -72,7 +72,7 @@ export class AuditRules {
     if (!this.#decisionByte && this.#isOverRate(now)) return { kind: 'count', reason: 'rate' };
     this.#emissions += 1;
     const pair = allowedPair(event);
-    if (!this.#decisionByte && pair !== null) this.#allowed.add(pair);
+    if (pair !== null) this.#allowed.add(pair);
     return {
       kind: 'append',
       text: auditText(event.reply.op, decision, event.sender),
@@ -133,31 +133,4 @@ const OP_WORDS = ['unknown', 'check', 'route', 'exec', 'check_cap', 'check_cap_d
 
 function opWord(op: number): string {
   return OP_WORDS[op] ?? 'unknown';
-}
-
-const APPEND_V2_HEADER = 18;
-/** Wire caps of logd (sheet 40, section 2.2). */
-export const SCOPE_MAX = 64;
-export const MESSAGE_MAX = 256;
-const LEVEL_INFO = 2;
-
-/** logd APPEND v2 at level Info without fields (sheet 40, section 2.3); null where scope or message is over its cap. */
-export function encodeAppendV2(nonce: bigint, scope: string, message: string): Uint8Array | null {
-  if (scope.length > SCOPE_MAX || message.length > MESSAGE_MAX) return null;
-  const frame = new Uint8Array(APPEND_V2_HEADER + scope.length + message.length);
-  const view = new DataView(frame.buffer);
-  frame.set([0x4c, 0x4f, 2, 1]);
-  view.setBigUint64(4, nonce, true);
-  frame.set([LEVEL_INFO, scope.length], 12);
-  view.setUint16(14, message.length, true);
-  frame.set(ascii(scope), APPEND_V2_HEADER);
-  frame.set(ascii(message), APPEND_V2_HEADER + scope.length);
-  return frame;
-}
-
-/** Status of the APPEND v2 answer with this nonce (at least 13 bytes); null for any other frame (sheet 40, section 2.4). */
-export function appendAckStatus(frame: Uint8Array, nonce: bigint): number | null {
-  if (frame.length < 13 || frame[0] !== 0x4c || frame[1] !== 0x4f || frame[2] !== 2 || frame[3] !== 0x81) return null;
-  const view = new DataView(frame.buffer, frame.byteOffset, frame.byteLength);
-  return view.getBigUint64(5, true) === nonce ? (frame[4] ?? null) : null;
 }

@@ -7,7 +7,9 @@ import { NonceGen } from '../lib/correlation.ts';
 import { Inbox } from '../lib/inbox.ts';
 import { budgetOf, sendWithin } from '../lib/ipc.ts';
 import type { Call } from '../lib/ipc.ts';
-import { AUDIT_SCOPE, AuditRules, PROBE_SCOPE, PROBE_TEXT, appendAckStatus, encodeAppendV2 } from './audit.ts';
+import { ascii } from '../lib/text.ts';
+import { AppendStatus, LogLevel, appendPrefixV2, encodeAppendV2 } from '../logd/wire.ts';
+import { AUDIT_SCOPE, AuditRules, PROBE_SCOPE, PROBE_TEXT } from './audit.ts';
 import type { AuditEvent } from './audit.ts';
 import type { PolicydOptions } from './options.ts';
 
@@ -18,7 +20,6 @@ export const LOGD_SLOT = 0xb;
 /** One deadline covers the send and the answer. */
 const APPEND_NS = 500_000_000;
 const ACK_BUFFER = 64;
-const STATUS_OK = 0;
 
 export class Journal {
   readonly #sys: Sys;
@@ -58,19 +59,21 @@ export class Journal {
   *#append(scope: string, message: string): Call<boolean> {
     const sys = this.#sys;
     const nonce = this.#nonces.next();
-    const frame = encodeAppendV2(nonce, scope, message);
-    if (frame === null) return false;
+    // Scope and texts are all far below logd's caps of 64 and 256 bytes.
+    const frame = encodeAppendV2(nonce, LogLevel.INFO, ascii(scope), ascii(message));
     const clone = yield sys.capClone(REPLY_SEND_SLOT);
     if (clone < 0) return false;
     const budget = yield* budgetOf(sys, APPEND_NS);
-    // As in the reference, a failed send leaves the clone in its slot.
-    if ((yield* sendWithin(sys, LOGD_SLOT, frame, budget, clone)) < 0) return false;
+    if ((yield* sendWithin(sys, LOGD_SLOT, frame, budget, clone)) < 0) {
+      // The reference leaves the clone in its slot; enough failures fill its table (RFC-0024: bounded resources).
+      if (!this.#decisionByte) yield sys.capClose(clone);
+      return false;
+    }
     this.#rules.sent(budget.deadline - APPEND_NS);
-    const wanted = (reply: Uint8Array): boolean => appendAckStatus(reply, nonce) !== null;
-    const drops = this.#inbox.drops;
+    const statusOf = (reply: Uint8Array): number | null => appendStatus(reply, nonce);
+    const wanted = (reply: Uint8Array): boolean => statusOf(reply) !== null;
     const ack = yield* this.#inbox.take(sys, wanted, { deadline: budget.deadline, round: 0 }, ACK_BUFFER);
-    if (this.#inbox.drops !== drops) sys.note('policyd.inbox.drops', this.#inbox.drops);
-    return ack !== null && appendAckStatus(ack, nonce) === STATUS_OK;
+    return ack !== null && statusOf(ack) === AppendStatus.OK;
   }
 
   #count(name: string): void {
@@ -78,4 +81,10 @@ export class Journal {
     this.#counted.set(name, count);
     this.#sys.note(name, count);
   }
+}
+
+/** Status of the APPEND v2 answer with this nonce; null for any other frame (sheet 40, section 2.4). */
+export function appendStatus(frame: Uint8Array, nonce: bigint): number | null {
+  const answer = appendPrefixV2(frame);
+  return typeof answer === 'string' || answer.nonce !== nonce ? null : answer.status;
 }

@@ -77,14 +77,17 @@ class Policyd {
     const sys = this.#sys;
     for (let passes = 0; ; passes++) {
       const { served, present } = yield* this.#pass(0);
-      if (present.length === RECV_SLOTS.length) return;
-      if (served) continue;
-      // An init that died never wires: then look for new slots now and then only, so that the wait can be skipped.
+      const wired = present.length === RECV_SLOTS.length;
+      if (wired || passes < UNWIRED_PASSES) {
+        if (!served) yield sys.yieldCpu();
+        if (wired) return;
+        continue;
+      }
+      // An init that died never wires: now look for new slots only now and then, so that the wait can be skipped.
       const poll = sys.beginPoll();
       poll.slots = present;
       poll.maxRounds = REPROBE_ROUNDS;
-      if (passes < UNWIRED_PASSES) yield sys.yieldCpu();
-      else yield sys.runPoll();
+      yield sys.runPoll();
     }
   }
 

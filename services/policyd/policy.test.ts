@@ -208,6 +208,28 @@ describe('compilation (sheet 30, sections 5.3 and 8)', () => {
     expect(hasAny(policy, id(0n))).toBe(false);
   });
 
+  it('answers any text with a set or one line', () => {
+    const edit = fc.tuple(
+      fc.nat({ max: BASE_RECIPE.text.length }),
+      fc.constantFrom('"', '[', ']', '=', '\n', '{', '\u0000', ''),
+    );
+    const mutated = fc
+      .array(edit, { maxLength: 3 })
+      .map((edits) =>
+        edits.reduce((text, [at, put]) => text.slice(0, at) + put + text.slice(at + 1), BASE_RECIPE.text),
+      );
+    let refusals = 0;
+    fc.assert(
+      fc.property(fc.oneof(mutated, fc.string({ unit: 'binary' })), (text) => {
+        const result = compilePolicy([toml('x.toml', text)]);
+        refusals += result.ok ? 0 : 1;
+        if (!result.ok) expect(result.error).toMatch(/^x\.toml:[^\n]+$/);
+      }),
+      { seed: 20240, numRuns: 300 },
+    );
+    expect(refusals).toBeGreaterThan(50);
+  });
+
   it('keeps a subject that has the name of an object method', () => {
     const policy = compiled([toml('a.toml', '[allow]\n__proto__ = ["x"]\nconstructor = ["y"]')]);
     expect(policy.entries.map((entry) => entry.subject)).toEqual(['__proto__', 'constructor']);

@@ -39,6 +39,8 @@ interface Settings {
   readonly options?: SamgrdOptions;
   readonly route?: Router | null;
   readonly logd?: Answers | null;
+  /** Rights of the capability in logd's slot. */
+  readonly logdRights?: number;
   /** Slots that are left empty. */
   readonly without?: readonly number[];
   /** Receive and send slots of its own. */
@@ -70,7 +72,7 @@ class Bench {
       [own[1], answer, Rights.SEND],
       [5, inbox, Rights.RECV],
       [6, inbox, Rights.SEND],
-      [7, logRequest, Rights.SEND],
+      [7, logRequest, settings.logdRights ?? Rights.SEND],
     ];
     for (const [slot, endpoint, rights] of table)
       if (!without.includes(slot)) grant(this.samgrd, slot, endpointCap(endpoint, rights));
@@ -315,11 +317,17 @@ describe('log probe (sheet 60, section 7.4)', () => {
   it('fails at once without a route or a capability, and leaks nothing', () => {
     const denied: Router = (name) => (name === 'logd' ? encodeRouteResponse(3, 0, 0, null) : initAnswers(name));
     const noReply: Router = (name) => (name === '@reply' ? encodeRouteResponse(1, 0, 0, null) : initAnswers(name));
-    for (const settings of [{ route: denied }, { route: noReply }, { without: [6] }, { without: [7] }]) {
+    const all: readonly Settings[] = [
+      { route: denied },
+      { route: noReply },
+      { without: [6] },
+      { logdRights: Rights.RECV },
+    ];
+    for (const settings of all) {
       const { got, bench } = probe(settings);
       expect(frames(got)).toEqual([failed]);
       expect(bench.records).toEqual([]);
-      expect(bench.held.filter((slot) => slot > 7)).toEqual([]);
+      expect(bench.held).toEqual([0, 1, 2, 3, 4, 5, 6, 7].filter((slot) => !(settings.without ?? []).includes(slot)));
     }
   });
 });

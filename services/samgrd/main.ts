@@ -9,8 +9,9 @@ import type { ServiceEnd } from '../lib/entry.ts';
 import { Inbox } from '../lib/inbox.ts';
 import { CLIENT_RECV_MAX, budgetOf, movedSlot, recvRequest, routeQuery, send } from '../lib/ipc.ts';
 import type { Call, Route } from '../lib/ipc.ts';
-import { hex } from '../lib/text.ts';
-import { appendAckStatus, encodeAppendV2 } from '../policyd/audit.ts';
+import { ascii, hex } from '../lib/text.ts';
+import { AppendStatus, LogLevel, encodeAppendV2 } from '../logd/wire.ts';
+import { appendStatus } from '../policyd/journal.ts';
 import { ServiceRegistry, serveTable } from './registry.ts';
 import { routeSelf } from './self-route.ts';
 import {
@@ -30,7 +31,6 @@ const FALLBACK: Route = { send: 4, recv: 3 };
 const PROBE_TEXT = 'core service log probe: samgrd';
 const PROBE_NS = 250_000_000;
 const ACK_BUFFER = 64;
-const ACK_OK = 0;
 
 /** What an image decides about samgrd; the defaults are the contract. */
 export interface SamgrdOptions {
@@ -163,8 +163,7 @@ class Samgrd {
     const own = yield* routeQuery(sys, '@reply');
     if (own === null) return false;
     const nonce = this.#probeNonces.next();
-    const frame = encodeAppendV2(nonce, NAME, PROBE_TEXT);
-    if (frame === null) return false;
+    const frame = encodeAppendV2(nonce, LogLevel.INFO, ascii(NAME), ascii(PROBE_TEXT));
     const clone = yield sys.capClone(own.send);
     if (clone < 0) return false;
     if ((yield sys.send(logd.send, frame, NONBLOCK, 0, clone)) < 0) {
@@ -173,8 +172,8 @@ class Samgrd {
     }
     // No other client shares this inbox: what else arrives is a late answer that nobody asks for.
     const inbox = new Inbox(own.recv, true);
-    const wanted = (reply: Uint8Array): boolean => appendAckStatus(reply, nonce) !== null;
+    const wanted = (reply: Uint8Array): boolean => appendStatus(reply, nonce) !== null;
     const ack = yield* inbox.take(sys, wanted, yield* budgetOf(sys, PROBE_NS), ACK_BUFFER);
-    return ack !== null && appendAckStatus(ack, nonce) === ACK_OK;
+    return ack !== null && appendStatus(ack, nonce) === AppendStatus.OK;
   }
 }
