@@ -302,12 +302,9 @@ export class TcpSocket {
   }
 
   #onReset(): void {
-    if (this.#state === 'syn-received' && this.#listenPort !== 0) {
-      this.#reset();
-      this.#state = 'listen';
-      return;
-    }
+    const listens = this.#state === 'syn-received' && this.#listenPort !== 0;
     this.#reset();
+    if (listens) this.#state = 'listen';
   }
 
   /** Ends the connection. What was received can still be read. */
