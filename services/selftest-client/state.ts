@@ -170,6 +170,8 @@ export class SelftestState {
   readonly updatedReplies: Uint8Array[] = [];
   /** Device public key of S07, compared in S11. */
   deviceKey: Uint8Array | null = null;
+  /** Own IPv4 address of S61, null before and without one. */
+  localAddress: readonly [number, number, number, number] | null = null;
 
   constructor(sys: Sys, options: SelftestOptions) {
     this.sys = sys;
