@@ -5,6 +5,9 @@
 import type { KernelImage } from '../kernel-model/image.ts';
 import { REFERENCE_ADDRESSES } from '../kernel-model/layout.ts';
 import type { Program } from '../kernel-model/sys.ts';
+import { payloadImages } from '../services/execd/images.ts';
+import { execdProgram } from '../services/execd/main.ts';
+import { helloElf } from '../services/execd/payloads/payloads.ts';
 import { initProgram } from '../services/init/main.ts';
 import type { InitOptions } from '../services/init/state.ts';
 import { keystoredProgram } from '../services/keystored/main.ts';
@@ -20,6 +23,7 @@ import { rngdProgram } from '../services/rngd/main.ts';
 import { samgrdProgram } from '../services/samgrd/main.ts';
 import { selftestProgram } from '../services/selftest-client/main.ts';
 import { statefsdProgram } from '../services/statefsd/main.ts';
+import { timedProgram } from '../services/timed/main.ts';
 import { assert } from '../sim/assert.ts';
 import { initElf, serviceElf } from './elfs.ts';
 import { DEFAULT_STACK_PAGES, IMAGES, SLOT_ORDER, STACK_PAGES } from './images.ts';
@@ -139,6 +143,20 @@ function programOf(service: string, definition: ImageDefinition, faults: Faults,
         statusPreset: quirks.has('blk-status-preset'),
         lateReplyDenies: quirks.has('late-reply-denies'),
       });
+    case 'timed':
+      return timedProgram({ receiveMax, metricsUnrouted: quirks.has('metrics-unrouted'), inboxDiscards });
+    case 'execd':
+      return execdProgram({
+        images: payloadImages(),
+        receiveMax,
+        metricsUnrouted: quirks.has('metrics-unrouted'),
+        spanRequesterId: quirks.has('span-requester-id'),
+        crashFieldsEmpty: quirks.has('crash-fields'),
+        stashAuthorises: quirks.has('stash-authorises'),
+        sinkSlotsUnused: quirks.has('sink-slots-unused'),
+        silentSink,
+        inboxDiscards,
+      });
     case 'selftest-client':
       return selftestProgram({
         steps: definition.steps,
@@ -146,7 +164,7 @@ function programOf(service: string, definition: ImageDefinition, faults: Faults,
         capCheckOtherSubject: quirks.has('cap-check-subject'),
         routingUnchecked: quirks.has('routing-unchecked'),
         childExitUnchecked: quirks.has('child-exit-unchecked'),
-        helloElf: new Uint8Array(0),
+        helloElf: helloElf(),
         waitByRounds: quirks.has('wait-by-rounds'),
         silentSink,
         inboxDiscards,
