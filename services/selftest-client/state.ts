@@ -85,6 +85,14 @@ export type StepId =
   | 'S15'
   | 'S16'
   | 'S17'
+  | 'S17-bundlemgrd'
+  | 'S17-updated'
+  | 'S18'
+  | 'S19'
+  | 'S20'
+  | 'S21'
+  | 'S22'
+  | 'S23'
   | 'S24'
   | 'S25'
   | 'S26'
@@ -148,6 +156,8 @@ export class SelftestState {
     samgrdPing: new NonceGen(1n),
     samgrdPid: new NonceGen(2n),
     samgrdId: new NonceGen(3n),
+    bootctl: new NonceGen(1n),
+    health: new NonceGen(1n),
   };
   /** Slots keystored was found on in S01. */
   keystored = {
@@ -156,6 +166,8 @@ export class SelftestState {
   };
   /** Client of S41 to S46, made on first use. */
   metrics: MetricsClient | null = null;
+  /** Replies of updated that no exchange has asked for yet, oldest first (section 6.9). */
+  readonly updatedReplies: Uint8Array[] = [];
   /** Device public key of S07, compared in S11. */
   deviceKey: Uint8Array | null = null;
 
