@@ -15,11 +15,12 @@ import type { Access as HartAccess, AddressSpace as HartSpace } from '../sim/har
 import { HIGH } from '../sim/hart/state.ts';
 import { Cause } from '../sim/hart/trap.ts';
 import { assert, unreachable } from '../sim/assert.ts';
-import { Nr, PAGE_SIZE } from './abi.ts';
+import { Nr, PAGE_SIZE, USER_VA_LIMIT } from './abi.ts';
 import { Access, NO_TRANSLATION } from './address-space.ts';
 import type { AddressSpace } from './address-space.ts';
 import { PF_X, PT_LOAD } from './elf.ts';
 import type { ElfFile } from './elf.ts';
+import { idleRound } from './idle-loop.ts';
 import type { Kernel } from './kernel.ts';
 import { memoryOf } from './kernel-memory.ts';
 import type { BodyOf } from './kernel-memory.ts';
@@ -39,6 +40,8 @@ const ECALL_LENGTH = 4;
 /** Argument registers a0..a5, and where the raw door has a7. */
 const ARGUMENTS = 6;
 const DOOR_A7 = 7;
+/** No address of an instruction. */
+const NO_PC = -1;
 /** ns per tick of the time CSR. */
 const TICK_NS = 100;
 
@@ -145,14 +148,20 @@ class HartTask {
     hart.state.pc = BigInt(task.frame.pc);
     const words = wordsOf(sys);
     let stepwise = false;
+    let lastYield = NO_PC;
     for (;;) {
       const stop = this.#compute(hart, counters, stepwise);
       if (stop.reason === 'budget') {
         yield sys.slice();
       } else if (stop.cause === Cause.ecallFromU) {
         enterKernel(hart, task, words);
+        const pc = task.frame.pc;
         const result = yield sys.ecallPrepared();
         leaveKernel(hart, task, words);
+        if (words[2 * DOOR_A7] === Nr.YIELD && words[2 * DOOR_A7 + 1] === 0 && pc !== lastYield) {
+          lastYield = pc;
+          yield* idle(hart, user, sys, pc);
+        }
         if (result === 0 && words[2 * DOOR_A7] === Nr.MMIO_MAP) stepwise = true;
       } else {
         throw faultOf(hart, stop);
@@ -181,6 +190,18 @@ class HartTask {
       if (stop.reason === 'trap' || left <= 0 || budget === due || this.#kernel.stopping) return stop;
     }
   }
+}
+
+/** Where the code after the YIELD at `pc` yields for ever, its rounds are left to the kernel; else nothing happens. */
+function* idle({ memory }: Hart, user: UserSpace, sys: Sys, pc: number): Generator<Syscall, void, number> {
+  // Code that others may write can change; user code lies below the limit.
+  const fetch = (at: number): number | null =>
+    at >= 0 && at < USER_VA_LIMIT && memory.fetch(at | 0, 0) ? memory.low : null;
+  const instructions = idleRound(fetch, pc);
+  if (instructions === 0 || user.foreignCode) return;
+  sys.beginPoll().roundCost = instructions;
+  yield sys.runPoll();
+  assert(false, 'a poll without conditions ended');
 }
 
 /** The raw door's registers as words, low half first: a bigint for each of them would cost more than the call. */
