@@ -4,7 +4,14 @@ import { Clock } from '../clock.ts';
 import type { TraceEvent } from '../trace.ts';
 import { Trace } from '../trace.ts';
 import type { PacketFault } from './faults.ts';
-import { PACKET_DELAY_MAX_NS, PacketFaultGate, packetFaultProblem, REORDER_HOLD_NS, REORDER_MAX } from './faults.ts';
+import {
+  HELD_FRAMES_MAX,
+  PACKET_DELAY_MAX_NS,
+  PacketFaultGate,
+  packetFaultProblem,
+  REORDER_HOLD_NS,
+  REORDER_MAX,
+} from './faults.ts';
 
 function setUp(faults: readonly PacketFault[]) {
   const clock = new Clock();
@@ -99,6 +106,16 @@ describe('packet faults', () => {
       { ...TX, packet: 1, action: 'delay', ns: 10 },
     ]);
     expect(pass(1)).toEqual(['3,0@10', '3,0@10']);
+  });
+
+  it('hold back a bounded number of frames', () => {
+    const { pass, run, got } = setUp([{ ...TX, packet: 1, count: 5000, action: 'delay', ns: 1_000_000 }]);
+    pass(HELD_FRAMES_MAX + 3);
+    run(1_000_000);
+    expect(got).toHaveLength(HELD_FRAMES_MAX);
+    pass(1);
+    run(1_000_000);
+    expect(got).toHaveLength(HELD_FRAMES_MAX + 1);
   });
 
   it.each<[PacketFault, RegExp]>([
