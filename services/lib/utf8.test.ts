@@ -11,10 +11,8 @@ describe('trimWhiteSpace (sheet 55, section 18)', () => {
   });
 
   it('every code unit as Unicode has it', () => {
-    for (let unit = 0; unit < 0xd800; unit++) {
-      const text = String.fromCharCode(unit);
-      expect(trimWhiteSpace(text) === '', unit.toString(16)).toBe(/\p{White_Space}/u.test(text));
-    }
+    const units = Array.from({ length: 0xd800 }, (_, unit) => String.fromCharCode(unit));
+    expect(units.filter((text) => (trimWhiteSpace(text) === '') !== /\p{White_Space}/u.test(text))).toEqual([]);
   });
 });
 
