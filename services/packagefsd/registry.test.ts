@@ -145,7 +145,7 @@ describe('against a model', () => {
         fc.constantFrom('f', '.', 'd/f', 'g'),
         (files, bundle, path) => {
           const registry = Registry.fromImage(files.map(([b, v, p, d]) => entry(b, v, p, d)))!;
-          let key = bundle;
+          let key: string = bundle;
           if (!bundle.includes('@')) {
             const own = files.filter(([b]) => b === bundle).at(-1);
             const keys = files.map(([b, v]) => `${b}@${v}`).filter((k) => k.split('@')[0] === bundle);

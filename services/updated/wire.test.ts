@@ -130,7 +130,7 @@ describe('replies', () => {
     const fields = fc.tuple(fc.nat(127), fc.constantFrom(0, 1, 2, 3), fc.uint8Array({ maxLength: 64 }));
     fc.assert(
       fc.property(fields, ([opByte, status, payload]) => {
-        const frame = encodeReply(opByte, status as 0, payload);
+        const frame = encodeReply(opByte, status, payload);
         expect(decodeReply(frame)).toEqual({ opByte, status, payload });
         expect(decodeReply(Uint8Array.of(...frame, 0))).toBeNull();
         expect(decodeReply(frame.subarray(0, frame.length - 1))).toBeNull();

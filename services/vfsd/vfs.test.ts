@@ -65,7 +65,7 @@ describe('wire (section 12)', () => {
     const request: fc.Arbitrary<VfsRequest> = fc.oneof(
       fc.record({
         op: fc.constantFrom('open' as const, 'stat' as const),
-        path: fc.string().filter((s) => s.isWellFormed()),
+        path: fc.string({ unit: 'grapheme' }),
       }),
       fc.record({ op: fc.constant('close' as const), handle: u32.map(handle) }),
       fc.record({
