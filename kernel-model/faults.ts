@@ -111,7 +111,9 @@ function dumpPageFault(kernel: Kernel, memory: KernelMemory, task: Task, fault: 
 function dumpIllegal(kernel: Kernel, memory: KernelMemory, task: Task, fault: GuestFault): void {
   const { uart } = kernel;
   const space = memory.spaceOf(task);
-  const pa = space?.translate(fault.pc, Access.FETCH) ?? NO_TRANSLATION;
+  // An illegal instruction was fetched, so its address is a mapped one.
+  const pc = Number(fault.pc);
+  const pa = space?.translate(pc, Access.FETCH) ?? NO_TRANSLATION;
   const readable = pa !== NO_TRANSLATION && memory.ram.contains(pa, 4);
   const inst = readable ? memory.ram.readU32(pa) : 0;
   const ra = registerAt(task, fault, 1);
@@ -120,9 +122,9 @@ function dumpIllegal(kernel: Kernel, memory: KernelMemory, task: Task, fault: Gu
     `ILLEGAL-D: inst16=0x${(inst & 0xffff).toString(16).padStart(4, '0')} inst32=0x${inst.toString(16).padStart(8, '0')}`,
   );
   const satp = (space?.satp ?? 0n).toString(16);
-  const leaf = space === null ? -1 : findLeaf(memory.ram, space.root, fault.pc);
+  const leaf = space === null ? -1 : findLeaf(memory.ram, space.root, pc);
   if (leaf < 0) {
-    const page = Math.floor(fault.pc / 4096) * 4096;
+    const page = Math.floor(pc / 4096) * 4096;
     uart.line(`ILLEGAL-D: satp=0x${satp} page=0x${page.toString(16)} (unmapped or non-leaf)`);
     return;
   }

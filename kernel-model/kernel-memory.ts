@@ -39,10 +39,10 @@ export interface PhysicalBus {
 }
 
 /**
- * Gives an ELF without a program note its body: a hart that executes it. Null: nobody can, the task faults with an
- * illegal instruction when it first runs.
+ * Gives an ELF without a program note its body: a hart that executes it. Without a file (SPAWN) the code is whatever the
+ * address space maps. Null: nobody can, the task faults with an illegal instruction when it first runs.
  */
-export type BodyOf = (kernel: Kernel, elf: ElfFile) => Program | null;
+export type BodyOf = (kernel: Kernel, elf: ElfFile | null) => Program | null;
 
 /** What the memory side needs beyond the kernel. */
 export interface MemoryOptions {
@@ -230,6 +230,11 @@ export class KernelMemory implements MemorySide {
     const name = programNote(elf);
     const program = name === null ? undefined : this.#kernel.image.programs.get(name);
     return program ?? this.#bodyOf(this.#kernel, elf) ?? illegalBody(this.#kernel);
+  }
+
+  /** The body of a task that was spawned at an address of a space: the hart's, else a fault. */
+  spawnedBody(): Program {
+    return this.#bodyOf(this.#kernel, null) ?? illegalBody(this.#kernel);
   }
 
   /** Ends the run as the kernel does when its heap has no page left (sheet 10, section 7.4). */

@@ -22,13 +22,18 @@ export class GuestFault extends Error {
   override readonly name = 'GuestFault';
   readonly kind: GuestFaultKind;
   /** Address of the instruction; for typed programs that of their entry. */
-  readonly pc: number;
-  /** Faulting virtual address; for an illegal instruction its bits. */
-  readonly address: number;
+  readonly pc: number | bigint;
+  /** Faulting virtual address; for an illegal instruction its bits. A bigint where a number would not be exact. */
+  readonly address: number | bigint;
   /** x0..x31 where a hart ran the program, null for typed programs. */
   readonly registers: BigUint64Array | null;
 
-  constructor(kind: GuestFaultKind, pc: number, address: number, registers: BigUint64Array | null = null) {
+  constructor(
+    kind: GuestFaultKind,
+    pc: number | bigint,
+    address: number | bigint,
+    registers: BigUint64Array | null = null,
+  ) {
     super(`${kind} fault at 0x${address.toString(16)}, pc 0x${pc.toString(16)}`);
     this.kind = kind;
     this.pc = pc;

@@ -364,6 +364,14 @@ export class Sys {
     regs[7] = a7;
     return this.#call(Macro.ECALL);
   }
+  /** {@link ecall} with what stands in {@link regs} already. */
+  ecallPrepared(): Syscall {
+    return this.#call(Macro.ECALL);
+  }
+  /** No syscall: the end of one piece of an instruction-level program's computing. */
+  slice(): Syscall {
+    return this.#call(Macro.SLICE);
+  }
 
   // -- not syscalls -------------------------------------------------------------------------------------------------
 

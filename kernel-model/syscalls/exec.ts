@@ -3,7 +3,7 @@ import { Errno } from '../abi.ts';
 import { spawnErrno, spawnReason } from '../errors.ts';
 import { exec } from '../exec.ts';
 import type { Kernel } from '../kernel.ts';
-import { illegalBody } from '../kernel-memory.ts';
+import { illegalBody, memoryOf } from '../kernel-memory.ts';
 import { hex } from '../layout.ts';
 import { isCanonical } from '../registers.ts';
 import { spawnTask } from '../spawn.ts';
@@ -22,7 +22,10 @@ export interface SpawnArguments {
 /** SPAWN: a task at `entry`, either in a given address space with a given stack or in the kernel with its own. */
 export function spawn(kernel: Kernel, task: Task, request: Syscall): number {
   const { a0: entry, a1: sp, a3: slot, a4: gp } = request;
-  return spawnProgram(kernel, task, { entry, sp, handle: request.a2 >>> 0, slot, gp }, illegalBody(kernel), 'spawned');
+  const handle = request.a2 >>> 0;
+  // Without an address space the entry is kernel text, which is not code here.
+  const body = handle === 0 ? illegalBody(kernel) : memoryOf(kernel).spawnedBody();
+  return spawnProgram(kernel, task, { entry, sp, handle, slot, gp }, body, 'spawned');
 }
 
 /** SPAWN with a known body: how the kernel starts its first task. `label` names the task in reports. */

@@ -186,11 +186,20 @@ function* wireStep(init: InitState, child: Child, step: WiringStep, missing: Set
     case 'give': {
       if (step.peer !== null && !init.has(step.peer)) {
         missing.add(step.slot);
-        return null;
+        return yield* holdSlot(init, child, step.slot);
       }
       return yield* wireGive(init, child, step, missing);
     }
   }
+}
+
+/**
+ * Keeps the slot of an absent peer out of use: a capability without rights answers every send and receive with EPERM, as an
+ * empty slot does, and no clone or moved capability can land there (design, decision 6).
+ */
+function* holdSlot(init: InitState, child: Child, slot: number): Outcome {
+  const done = yield init.sys.capTransferTo(child.pid, InitSlot.BOOTSTRAP, 0, slot);
+  return done < 0 ? abi(done) : null;
 }
 
 function* wireGive(init: InitState, child: Child, step: Give, missing: Set<number>): Outcome {

@@ -48,7 +48,7 @@ export const STASH_SLOTS = 8;
 export const STASH_BYTES = 16;
 
 /** init's own pinned slots (sheet 20, sections 3 and 4). */
-export const InitSlot = { FACTORY: 1, POL_ROUTE_RSP: 2, REPLY_SOURCE: 4, POL_EXEC_RSP: 5 } as const;
+export const InitSlot = { BOOTSTRAP: 0, FACTORY: 1, POL_ROUTE_RSP: 2, REPLY_SOURCE: 4, POL_EXEC_RSP: 5 } as const;
 
 /** init's state. */
 export class InitState {

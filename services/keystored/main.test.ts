@@ -292,7 +292,7 @@ describe('policyd and rngd on one inbox (sections 3.6, 11 Q12, Q13, and 13)', ()
   it('OBS-23, COR-2: the contract waits for the answer to its own request', () => {
     const bench = forged().boot();
     expect(bench.replies[1]).toContain(PUBLIC);
-    expect(bench.notes.get('reply-inbox-drops')).toBe(1);
+    expect(bench.notes.get('inbox.dropped')).toBe(1);
   });
 
   it('an ALLOW that statefs work meets on the inbox authorises nothing afterwards, in either setting', () => {

@@ -69,8 +69,8 @@ class Keystored implements World<Syscall> {
     this.#sys = sys;
     this.#receiveMax = options.receiveMax;
     const inbox = new ReplyInbox(sys, Slot.INBOX_RECV, [checkReplyNonce, entropyReplyNonce], options);
-    this.#policy = new DelegatedCheck(sys, inbox);
-    this.#rngd = new EntropyClient(sys, inbox, Slot.RNGD, Slot.INBOX_SEND);
+    this.#policy = new DelegatedCheck(inbox);
+    this.#rngd = new EntropyClient(inbox, Slot.RNGD, Slot.INBOX_SEND);
     const statefs = new StatefsClient(sys, Slot.STATEFSD, Slot.INBOX_SEND, inbox.inbox);
     const store = new KeyStore(statefs, () => this.line('keystored: statefs access denied fallback'));
     this.#keystore = new Keystore(this, store);

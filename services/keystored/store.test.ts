@@ -3,7 +3,8 @@ import { describe, expect, it } from 'vitest';
 import { serviceIdOf } from '../../kernel-model/abi.ts';
 import type { ServiceId } from '../../kernel-model/abi.ts';
 import type { StatefsError } from '../statefsd/wire.ts';
-import { DEVICE_KEY_PATH, KeyStore, pathOf, statusOfError } from './store.ts';
+import { DEVICE_KEY_PATH, pathOf, statusOfError } from './store.ts';
+import type { KeyStore } from './store.ts';
 import { Fake, run } from './fixtures/fake.ts';
 import { KEY_MAX, Status, storeKey, storeValue } from './wire.ts';
 

@@ -29,7 +29,7 @@ export class Inbox {
     this.#discards = discards;
   }
 
-  /** Foreign frames that were dropped so far; the task that owns the inbox tells it where it matters. */
+  /** Foreign frames that were dropped so far; by contract each loss is also a note. */
   get drops(): number {
     return this.#discarded + this.#stash.drops;
   }
@@ -94,8 +94,10 @@ export class Inbox {
   /** Keeps the frame just received, unless the receive cut it: half a frame is no use to its reader. */
   #keepReceived(sys: Sys): void {
     const { payload, len } = sys.message;
+    const before = this.drops;
     if (len > payload.length) this.#discarded += 1;
     else this.keep(payload);
+    if (!this.#discards && this.drops > before) sys.note('inbox.dropped', this.drops);
   }
 }
 

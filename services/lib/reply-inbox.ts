@@ -7,7 +7,7 @@ import type { Sys } from '../../kernel-model/sys.ts';
 import { recvMatch, ReplyBuffer } from './correlation.ts';
 import type { NonceOf } from './correlation.ts';
 import { Inbox } from './inbox.ts';
-import { CLIENT_RECV_MAX } from './ipc.ts';
+import { CLIENT_RECV_MAX, sendWithin, TIMEOUT } from './ipc.ts';
 import type { Budget, Call } from './ipc.ts';
 
 /** Frames and bytes per frame of the reference's pending buffer. */
@@ -24,8 +24,22 @@ export interface ReplyInboxOptions {
   readonly inboxDiscards: boolean;
 }
 
+/** Time for a request to be taken, and again for its answer to arrive, ns (section 2.5). */
+export const REQUEST_SEND_NS = 500_000_000;
+export const REQUEST_ANSWER_NS = 500_000_000;
+
 /** A protocol on the inbox: the nonce of its answers, null for frames of other protocols. */
 export type Protocol = NonceOf;
+
+/** A request whose answer comes over a moved clone of the inbox's SEND side. */
+export interface InboxRequest {
+  readonly protocol: Protocol;
+  readonly nonce: bigint;
+  readonly frame: Uint8Array;
+  /** SEND to the server, SEND to the own inbox. */
+  readonly sendSlot: number;
+  readonly replySlot: number;
+}
 
 /** The inbox of one task, read for `protocols`; other clients of the task share {@link inbox}. */
 export class ReplyInbox {
@@ -57,23 +71,38 @@ export class ReplyInbox {
     return this.#notInFlight + this.inbox.drops + this.#pending.drops;
   }
 
-  /**
-   * Before a request of `protocol` goes out: drops every answer of it that is already here (COR-2, OBS-23). The reference
-   * does nothing.
-   */
-  *prepare(protocol: Protocol): Call<void> {
-    if (this.#stashAuthorises) return;
-    const stale = (frame: Uint8Array): boolean => {
+  /** Sends a request and waits for its answer (section 2.5, steps 1 to 4). Null: no answer in time, or any error. */
+  *exchange(request: InboxRequest): Call<Uint8Array | null> {
+    const sys = this.#sys;
+    if (!this.#stashAuthorises) yield* this.#dropEarly(request.protocol);
+    const clone = yield sys.capClone(request.replySlot);
+    if (clone < 0) return null;
+    const asked = yield sys.nsec();
+    if (asked < 0) return null;
+    // rngd's second bound, 200 000 attempts, cannot be reached: at two syscalls each they outlast the 500 ms.
+    const budget = { deadline: asked + REQUEST_SEND_NS, round: 0 };
+    const sent = yield* sendWithin(sys, request.sendSlot, request.frame, budget, clone);
+    // After any other failure the clone stays in the table, as in the real library (section 11, Q17).
+    if (sent < 0 && sent !== TIMEOUT) return null;
+    yield sys.capClose(clone);
+    if (sent < 0) return null;
+    const waiting = yield sys.nsec();
+    if (waiting < 0) return null;
+    return yield* this.#await(request.protocol, request.nonce, { deadline: waiting + REQUEST_ANSWER_NS, round: 0 });
+  }
+
+  /** Drops every answer of `protocol` that came before its request (COR-2, OBS-23). */
+  *#dropEarly(protocol: Protocol): Call<void> {
+    const early = (frame: Uint8Array): boolean => {
       if (protocol(frame) === null) return false;
       this.#notInFlight += 1;
       return true;
     };
-    yield* this.inbox.drain(this.#sys, INBOX_DEPTH, CLIENT_RECV_MAX, stale);
+    yield* this.inbox.drain(this.#sys, INBOX_DEPTH, CLIENT_RECV_MAX, early);
     this.#note();
   }
 
-  /** Waits for the answer to `nonce`; null at the deadline or on a receive error. */
-  *await(protocol: Protocol, nonce: bigint, budget: Budget): Call<Uint8Array | null> {
+  *#await(protocol: Protocol, nonce: bigint, budget: Budget): Call<Uint8Array | null> {
     const frame = this.#stashAuthorises
       ? yield* this.#awaitAnyProtocol(nonce, budget)
       : yield* this.inbox.take(this.#sys, (f) => protocol(f) === nonce, budget, CLIENT_RECV_MAX);
@@ -100,6 +129,6 @@ export class ReplyInbox {
     const drops = this.drops;
     if (drops === this.#noted) return;
     this.#noted = drops;
-    this.#sys.note('reply-inbox-drops', drops);
+    this.#sys.note('inbox.dropped', drops);
   }
 }

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import type { Sys } from '../../kernel-model/sys.ts';
+import { CapKind, Errno, Nr } from '../../kernel-model/abi.ts';
+import { Macro, Sys } from '../../kernel-model/sys.ts';
 import { RNG_CAP, RngBoard } from './fixtures/rng-board.ts';
 import { yieldForever } from './ipc.ts';
 import type { Call } from './ipc.ts';
@@ -125,6 +126,52 @@ describe('faults', () => {
     const took = starts[1]! - starts[0]!;
     expect(took).toBeGreaterThanOrEqual(RNG_TIMEOUT_NS);
     expect(took).toBeLessThan(RNG_TIMEOUT_NS + 1_000_000);
+  });
+});
+
+describe('the wait for the device (step 12)', () => {
+  /** Runs a read up to its poll, which ends with `result`. */
+  function polled(result: number): { readonly got: unknown; readonly poll: Sys['poll'] } {
+    const registers = new Map([
+      [0x000, 0x7472_6976],
+      [0x004, 2],
+      [0x008, 4],
+      [0x034, 8],
+      [0x070, 0xb],
+    ]);
+    const page = new Uint8Array(4096);
+    const sys = new Sys(1, {
+      load32: (va) => registers.get(va & 0xfff) ?? 0,
+      store32: () => undefined,
+      bytes: () => page,
+      compute: () => undefined,
+      note: () => undefined,
+    });
+    const task = new VirtioRngDriver(sys, SLOT, CONTRACT).read(1);
+    let step = task.next();
+    while (step.done !== true) {
+      sys.query.kind = CapKind.VMO;
+      const { nr } = step.value;
+      step = task.next(nr === Nr.NSEC ? 1000 : nr === Macro.POLL ? result : 0);
+    }
+    return { got: step.value, poll: sys.poll };
+  }
+
+  it('reads the clock first in every round, at most 200 000 of them, and never yields', () => {
+    const { got, poll } = polled(-Errno.EAGAIN);
+    expect(got).toBe('timeout');
+    expect([poll.clockEvery, poll.clockFirst, poll.spin, poll.maxRounds, poll.deadline, poll.slots]).toEqual([
+      1,
+      true,
+      true,
+      200_000,
+      1000 + RNG_TIMEOUT_NS,
+      [],
+    ]);
+  });
+
+  it('an end for time is a timeout as well', () => {
+    expect(polled(-Errno.ETIMEDOUT).got).toBe('timeout');
   });
 });
 

@@ -64,8 +64,11 @@ export class Journal {
     const clone = yield sys.capClone(REPLY_SEND_SLOT);
     if (clone < 0) return false;
     const budget = yield* budgetOf(sys, APPEND_NS);
-    // As in the reference, a failed send leaves the clone in its slot.
-    if ((yield* sendWithin(sys, LOGD_SLOT, frame, budget, clone)) < 0) return false;
+    if ((yield* sendWithin(sys, LOGD_SLOT, frame, budget, clone)) < 0) {
+      // The reference leaves the clone in its slot; enough failures fill its table (RFC-0024: bounded resources).
+      if (!this.#decisionByte) yield sys.capClose(clone);
+      return false;
+    }
     this.#rules.sent(budget.deadline - APPEND_NS);
     const statusOf = (reply: Uint8Array): number | null => appendStatus(reply, nonce);
     const wanted = (reply: Uint8Array): boolean => statusOf(reply) !== null;

@@ -608,14 +608,22 @@ describe('transport to logd (sheet 30, section 6.3)', () => {
     expect(bench.now()).toBeLessThan(5000 * MS);
   });
 
-  it('waits in vain where the clone takes the place of an absent logd, as statefsd does (sheet 40, Q-14)', () => {
-    const bench = new Bench(CONTRACT).wire(null);
-    bench.policyd.caps.take(0xb);
-    for (const slot of [0, 1, 2]) grant(bench.policyd, slot, endpointCap(newEndpoint(bench.bare.kernel), Rights.SEND));
-    const got = collect(bench, 'samgrd', 'service', denied);
-    expect(statuses(got)).toEqual([DENY]);
-    expect(got[0]?.at).toBeGreaterThan(490 * MS);
-    expect(bench.emits).toBe('F');
+  it('fails at once where logd is absent and its slot held without rights; only the reference leaks the clone', () => {
+    for (const [options, leaked] of [
+      [CONTRACT, 0],
+      [REFERENCE, 1],
+    ] as const) {
+      const bench = new Bench(options).wire(null);
+      const { caps } = bench.policyd;
+      caps.take(0xb);
+      grant(bench.policyd, 0xb, endpointCap(newEndpoint(bench.bare.kernel), 0));
+      const before = [...caps.entries()].length;
+      const got = collect(bench, 'samgrd', 'service', denied);
+      expect(statuses(got)).toEqual([DENY]);
+      expect(got[0]?.at).toBeLessThan(20 * MS);
+      expect(bench.emits).toBe(options === CONTRACT ? 'F' : bench.emits);
+      expect([...caps.entries()].length - before).toBe(options === CONTRACT ? leaked : bench.emits.length);
+    }
   });
 
   it('the log probe stores its record, says nothing, and answers in version 1', () => {

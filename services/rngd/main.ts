@@ -70,7 +70,7 @@ class Rngd {
     this.#sys = sys;
     this.#receiveMax = options.receiveMax;
     this.#router = new NonceRouter(sys);
-    this.#policy = new DelegatedCheck(sys, new ReplyInbox(sys, INBOX_RECV_SLOT, [checkReplyNonce], options));
+    this.#policy = new DelegatedCheck(new ReplyInbox(sys, INBOX_RECV_SLOT, [checkReplyNonce], options));
     this.#device = new VirtioRngDriver(sys, RNG_MMIO_SLOT, options);
   }
 
@@ -118,7 +118,7 @@ class Rngd {
     }
     const entropy = yield* this.#device.read(count);
     if (typeof entropy === 'string') {
-      sys.note('rng-fault', entropy);
+      sys.note('rng.fault', entropy);
       return encodeResponse(Status.UNAVAILABLE, nonce);
     }
     if (!this.#saidMapped) {
