@@ -9,10 +9,16 @@ import { executeAtomic } from './atomic.ts';
 import type { HartCounters } from './counters.ts';
 import { CSR_ILLEGAL, readCsr } from './csr.ts';
 import type { OpOf } from './isa.ts';
-import type { HartMemory } from './memory.ts';
-import type { NOT_DECODED, PAGE_END } from './slots.ts';
+import type {
+  HartMemory,
+  TLB_LOAD as MEMORY_TLB_LOAD,
+  TLB_MASK,
+  TLB_OFFSET as MEMORY_TLB_OFFSET,
+  TLB_STORE as MEMORY_TLB_STORE,
+} from './memory.ts';
+import type { NOT_DECODED, PAGE_END, PAGE_SIZE as SLOTS_PAGE_SIZE } from './slots.ts';
 import { slotImmediate, slotWord } from './slots.ts';
-import type { HartState } from './state.ts';
+import type { HartState, HIGH as STATE_HIGH } from './state.ts';
 import { Cause } from './trap.ts';
 import {
   divideSigned,
@@ -31,17 +37,6 @@ export const BUDGET = 0;
 /** Most instructions of one call: counts stay small integers. */
 export const MAX_BUDGET = 0x3fff_ffff;
 
-// Copies of the constants of state.ts, slots.ts and memory.ts: within a file they fold, across files they are loads.
-const HIGH = 64;
-const PAGE_SIZE = 4096;
-const PAGE_MASK = -4096;
-const OFFSET_MASK = 4095;
-const ENTRY_MASK = 255 * 8;
-const TLB_LOAD = 1;
-const TLB_STORE = 2;
-const TLB_OFFSET = 4;
-const TWO_32 = 0x1_0000_0000;
-
 /**
  * Runs at most `budget` instructions (1..{@link MAX_BUDGET}) from the pc in `state`. Answers {@link BUDGET} with the pc at
  * the next instruction, or the cause of a trap with the pc at the instruction that trapped and tval in `memory`'s
@@ -53,6 +48,19 @@ export function interpret(
   counters: HartCounters,
   budget: number,
 ): Cause | typeof BUDGET {
+  // Constants of other files once more. As locals they fold into the machine code; a module's are loads, and these stand
+  // in every instruction.
+  const HIGH = 64 satisfies typeof STATE_HIGH;
+  const PAGE_SIZE = 4096 satisfies typeof SLOTS_PAGE_SIZE;
+  const PAGE_MASK = -PAGE_SIZE;
+  const OFFSET_MASK = PAGE_SIZE - 1;
+  const TLB_LOAD = 1 satisfies typeof MEMORY_TLB_LOAD;
+  const TLB_STORE = 2 satisfies typeof MEMORY_TLB_STORE;
+  const TLB_OFFSET = 4 satisfies typeof MEMORY_TLB_OFFSET;
+  /** Of (address >>> 9): TLB index times stride. */
+  const ENTRY_MASK = 0x7f8 satisfies typeof TLB_MASK;
+  const TWO_32 = 0x1_0000_0000;
+
   const x = state.x;
   const tlb = memory.tlb;
   const view = memory.view;
