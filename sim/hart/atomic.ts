@@ -24,10 +24,7 @@ export function executeAtomic(
   if (op === Op['sc.w'] || op === Op['sc.d']) return storeConditional(state, memory, double, rd, rs1, rs2);
   const width = double ? 8 : 4;
   const isLr = op === Op['lr.w'] || op === Op['lr.d'];
-  if ((low & (width - 1)) !== 0) {
-    memory.raise(isLr ? Cause.loadMisaligned : Cause.storeMisaligned, low, high);
-    return false;
-  }
+  if ((low & (width - 1)) !== 0) return memory.raise(isLr ? Cause.loadMisaligned : Cause.storeMisaligned, low, high);
   if (!(isLr ? memory.load(low, high, width) : memory.loadToModify(low, high, width))) return false;
   const oldLow = memory.low;
   const oldHigh = double ? memory.high : oldLow >> 31;

@@ -188,11 +188,12 @@ export class HartMemory {
     return true;
   }
 
-  /** Notes a fault that was found before the access. */
-  raise(cause: Cause, low: number, high: number): void {
+  /** Notes a trap that is no failed access: a misaligned one, or one with a tval of its own. Answers false. */
+  raise(cause: Cause, low: number, high: number): false {
     this.cause = cause;
     this.faultLow = low;
     this.faultHigh = high;
+    return false;
   }
 
   #fetchHalf(low: number, high: number): boolean {

@@ -84,9 +84,9 @@ export class HartRig {
     for (const word of words) {
       const length = (word & 3) === 3 ? 4 : 2;
       this.poke(at, bytesOf(BigInt(word >>> 0), length));
+      this.memory.code.written(this.at(at), length);
       at += length;
     }
-    this.memory.fenceI();
   }
 
   get registers(): readonly bigint[] {
