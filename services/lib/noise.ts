@@ -26,7 +26,6 @@ const CHACHA_BLOCK = 64;
 const POLY_BLOCK = 16;
 const NONCE_BYTES = 12;
 const NO_BYTES = new Uint8Array(0) as Readonly<Uint8Array> as Uint8Array;
-const ONE = Uint8Array.of(1) as Readonly<Uint8Array> as Uint8Array;
 
 /** An X25519 secret, 32 bytes, before clamping. */
 export type SecretKey = Uint8Array & { readonly __brand: 'X25519Secret' };
@@ -164,7 +163,7 @@ class SymmetricState {
   /** HKDF with two outputs. */
   #derive(input: Uint8Array): readonly [Uint8Array, Uint8Array] {
     const prk = this.#hmac(this.#chainingKey, input);
-    const first = this.#hmac(prk, ONE);
+    const first = this.#hmac(prk, Uint8Array.of(1));
     return [first, this.#hmac(prk, joined(first, Uint8Array.of(2)))];
   }
 
