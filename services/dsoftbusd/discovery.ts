@@ -8,6 +8,9 @@ import { utf8Text } from '../lib/utf8.ts';
 
 const MAGIC: readonly number[] = [0x4e, 0x58, 0x53, 0x42];
 export const ANNOUNCE_VERSION = 1;
+/** UDP port of announcements, and the longest datagram that is read, bytes. */
+export const DISCOVERY_PORT = 37_020;
+export const DATAGRAM_MAX = 256;
 /** Bytes of a device id and of a service name, 1..64. */
 export const DEVICE_ID_MAX = 64;
 export const SERVICE_NAME_MAX = 64;

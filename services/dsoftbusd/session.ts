@@ -3,6 +3,7 @@
  * honest: a step out of turn is a bug of ours.
  */
 import { assert } from '../../sim/assert.ts';
+import type { Handle } from '../netstackd/wire.ts';
 
 export type SessionPhase =
   'idle' | 'listening' | 'dialing' | 'accepting' | 'connected' | 'handshaking' | 'ready' | 'reconnect';
@@ -29,7 +30,7 @@ export class Session {
   readonly #role: SessionRole;
   #phase: SessionPhase = 'idle';
   #epoch = 1;
-  #stream: number | null = null;
+  #stream: Handle | null = null;
 
   constructor(role: SessionRole) {
     this.#role = role;
@@ -45,7 +46,7 @@ export class Session {
   }
 
   /** Stream of the current connection, null without one. */
-  get stream(): number | null {
+  get stream(): Handle | null {
     return this.#stream;
   }
 
@@ -61,7 +62,7 @@ export class Session {
   }
 
   /** A stream to the peer is open. */
-  connect(stream: number): void {
+  connect(stream: Handle): void {
     this.#enter('connected');
     this.#stream = stream;
   }
@@ -75,7 +76,7 @@ export class Session {
   }
 
   /** The handshake failed: gives up the stream and returns it. */
-  reconnect(): number {
+  reconnect(): Handle {
     this.#enter('reconnect');
     const stream = this.#stream;
     assert(stream !== null, 'a handshake has a stream');
