@@ -13,6 +13,7 @@ import {
   openSync,
   readFileSync,
   readSync,
+  renameSync,
   rmSync,
   statSync,
   writeSync,
@@ -32,6 +33,11 @@ const ENTRY_HEAD = 8;
 /** Path of the redo log of an image. */
 export function redoPath(path: string): string {
   return `${path}.redo`;
+}
+
+/** A log that is still being written. Only its renaming to {@link redoPath} makes it one. */
+function unfinishedPath(path: string): string {
+  return `${path}.redo.new`;
 }
 
 /** An image file as a page store. */
@@ -104,11 +110,14 @@ export class DiskFile implements PageStore {
 
   commit(pages: readonly StagedPage[]): string | null {
     const log = redoPath(this.#path);
+    const unfinished = unfinishedPath(this.#path);
     try {
-      writeWhole(log, encodeLog(pages));
+      // Beside an older log, which stays valid until this one is whole: its commit may have stopped half way.
+      writeWhole(unfinished, encodeLog(pages));
+      renameSync(unfinished, log);
     } catch (error) {
       // The image itself has not been touched: the last flush stays as it was.
-      rmSync(log, { force: true });
+      removeIfFile(unfinished);
       return `${log}: ${reasonOf(error)}`;
     }
     try {
@@ -131,6 +140,7 @@ export class DiskFile implements PageStore {
 
   #recover(): void {
     const log = redoPath(this.#path);
+    rmSync(unfinishedPath(this.#path), { force: true });
     if (!existsSync(log)) return;
     const pages = decodeLog(readFileSync(log));
     // A torn log belongs to a flush that never completed: the image still holds the one before.
@@ -175,6 +185,15 @@ function writeWhole(path: string, bytes: Uint8Array): void {
     fsyncSync(fd);
   } finally {
     closeSync(fd);
+  }
+}
+
+/** Cleans up after a failure; what cannot be removed is no second one. */
+function removeIfFile(path: string): void {
+  try {
+    rmSync(path, { force: true });
+  } catch {
+    // Something that is not ours lies there.
   }
 }
 

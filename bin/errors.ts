@@ -1,4 +1,5 @@
 /** How the command line ends: exit codes, and the error that stands for bad usage or input. */
+import { CommanderError } from 'commander';
 
 /** Exit codes of every command. */
 export const ExitCode = {
@@ -28,6 +29,8 @@ export function reasonOf(error: unknown): string {
     case 'ENOSPC':
     case 'EDQUOT':
       return 'no space left on device';
+    case 'EFBIG':
+      return 'file too large';
     case 'EROFS':
       return 'read-only file system';
     case 'ENOTDIR':
@@ -35,4 +38,29 @@ export function reasonOf(error: unknown): string {
     default:
       return code ?? error.message;
   }
+}
+
+/** What a thrown error means for the command: its exit code, and what standard error says (empty where it was said already). */
+export interface Failure {
+  readonly code: number;
+  readonly text: string;
+}
+
+/** `words` are the command's own words, for the line that replays an internal error. */
+export function failureOf(error: unknown, words: readonly string[]): Failure {
+  if (error instanceof CommanderError) {
+    return { code: error.exitCode === 0 ? ExitCode.PASSED : ExitCode.USAGE, text: '' };
+  }
+  if (error instanceof UsageError) return { code: ExitCode.USAGE, text: `nexus-sim: ${error.message}\n` };
+  const trace = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  const replay = words.map(shellWord).join(' ');
+  return {
+    code: ExitCode.INTERNAL,
+    text: `nexus-sim: internal error: ${trace}\nnexus-sim: replay with: nexus-sim ${replay}\n`,
+  };
+}
+
+/** A word as a shell takes it. */
+function shellWord(word: string): string {
+  return /^[\w./:=,-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 }

@@ -1,7 +1,7 @@
 /** The command line (README). Parses arguments, prints, sets the exit code: 0 passed, 1 failed, 2 usage, 70 internal. */
-import { Command, CommanderError, Option } from 'commander';
+import { Command, Option } from 'commander';
 
-import { ExitCode, UsageError } from './errors.ts';
+import { ExitCode, failureOf } from './errors.ts';
 import { ladderCommand, quirksCommand } from './info-commands.ts';
 import type { InfoOptions } from './info-commands.ts';
 import type { ColorMode } from './output.ts';
@@ -117,19 +117,9 @@ async function main(): Promise<void> {
   try {
     await commandLine().parseAsync(process.argv);
   } catch (error) {
-    if (error instanceof CommanderError) {
-      process.exitCode = error.exitCode === 0 ? ExitCode.PASSED : ExitCode.USAGE;
-    } else if (error instanceof UsageError) {
-      process.stderr.write(`nexus-sim: ${error.message}\n`);
-      process.exitCode = ExitCode.USAGE;
-    } else {
-      const words = process.argv.slice(2).map((word) => (/^[\w./:=,-]+$/.test(word) ? word : `'${word}'`));
-      process.stderr.write(
-        `nexus-sim: internal error: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`,
-      );
-      process.stderr.write(`nexus-sim: replay with: nexus-sim ${words.join(' ')}\n`);
-      process.exitCode = ExitCode.INTERNAL;
-    }
+    const failure = failureOf(error, process.argv.slice(2));
+    process.stderr.write(failure.text);
+    process.exitCode = failure.code;
   }
 }
 

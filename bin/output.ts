@@ -1,5 +1,5 @@
 /** What a person sees: colour, files that grow while a run goes on, the progress line. */
-import { closeSync, openSync, writeSync } from 'node:fs';
+import { closeSync, existsSync, fstatSync, ftruncateSync, openSync, rmSync, writeSync } from 'node:fs';
 
 import { Chalk } from 'chalk';
 import type { ChalkInstance } from 'chalk';
@@ -15,21 +15,37 @@ export function colorsFor(stream: NodeJS.WriteStream, mode: ColorMode): ChalkIns
   return new Chalk({ level: wanted ? 1 : 0 });
 }
 
-/** A file that a run writes as it goes. Failing writes end the command with exit code 2. */
+/**
+ * A file that a run writes as it goes. Opening it changes nothing yet, so that several files can be opened before the first
+ * is emptied. Failing writes end the command with exit code 2.
+ */
 export class GrowingFile {
   readonly #path: string;
   readonly #flag: string;
   readonly #fd: number;
+  readonly #isNew: boolean;
 
-  /** `flag` is the option's name for errors. Truncates an existing file. */
+  /** `flag` is the option's name for errors. */
   constructor(path: string, flag: string) {
     this.#path = path;
     this.#flag = flag;
     try {
-      this.#fd = openSync(path, 'w');
+      this.#isNew = !existsSync(path);
+      this.#fd = openSync(path, 'a');
     } catch (error) {
       throw new UsageError(`${flag} ${path}: expected a writable file (${reasonOf(error)})`);
     }
+  }
+
+  /** Empties what was there before; pipes and devices have nothing to empty. */
+  begin(): void {
+    if (fstatSync(this.#fd).isFile()) ftruncateSync(this.#fd);
+  }
+
+  /** Closes, and removes the file if opening it made it. */
+  discard(): void {
+    this.close();
+    if (this.#isNew) rmSync(this.#path, { force: true });
   }
 
   write(bytes: Uint8Array): void {

@@ -24,9 +24,12 @@ export function ladderText(name: string): string | undefined {
   }
 }
 
-/** Names of the ladders that ship with the package. */
+/** The two-VM ladder is a table of another kind, markers/nodes.ts. */
+const NODES_LADDER = 'os2vm';
+
+/** Names of the ladders of one machine that ship with the package. */
 export function ladderNames(): readonly string[] {
-  return names(MARKERS, /^ladder-(.+)\.toml$/);
+  return names(MARKERS, /^ladder-(.+)\.toml$/).filter((name) => name !== NODES_LADDER);
 }
 
 /** Names of the scenarios that ship with the package. */

@@ -1,4 +1,7 @@
 /** `nexus-sim run`: options to scenario, slices of the run, output, verdict. */
+import { statSync } from 'node:fs';
+import { resolve } from 'node:path';
+
 import { loadLadder } from '../markers/loader.ts';
 import { unknownMarkerHint } from '../markers/nearest.ts';
 import { parseUntil } from '../markers/until.ts';
@@ -49,6 +52,7 @@ const MAX_SEED = Number.MAX_SAFE_INTEGER;
 /** Runs a scenario. The exit code; throws {@link UsageError} for bad input, before anything is written. */
 export async function runCommand(word: string, options: RunOptions): Promise<number> {
   const scenario = scenarioOf(word, options);
+  checkPhase(scenario, options);
   hintUnknownMarker(scenario, options);
   if (options.disk !== undefined) DiskFile.check(options.disk);
   const buffer = new ByteBuffer();
@@ -102,7 +106,7 @@ async function drive(run: ScenarioRun, scenario: Scenario, flush: () => void): P
       progress.update(
         () => `boot ${run.boot} of ${scenario.boots.length}, ${formatDuration(run.virtualNs)} of virtual time`,
       );
-      await new Promise((resolve) => setImmediate(resolve));
+      await new Promise((next) => setImmediate(next));
     }
   } finally {
     progress.clear();
@@ -143,7 +147,7 @@ function finish(outcome: RunOutcome, summary: Summary | null, options: RunOption
   return outcome.passed ? ExitCode.PASSED : ExitCode.FAILED;
 }
 
-/** The files of a run, all opened together once everything else was checked. */
+/** The files of a run, opened once everything else was checked: all of them, or none is made or changed. */
 class RunFiles {
   readonly disk: BlockImage;
   readonly #diskFile: DiskFile | null = null;
@@ -152,15 +156,25 @@ class RunFiles {
   readonly #report: GrowingFile | null;
 
   constructor(options: RunOptions) {
-    this.#uartLog = options.uartLog === undefined ? null : new GrowingFile(options.uartLog, '--uart-log');
-    this.#trace = options.trace === undefined ? null : new GrowingFile(options.trace, '--trace');
-    this.#report = options.report === undefined ? null : new GrowingFile(options.report, '--report');
-    if (options.disk === undefined) {
-      this.disk = new SparseBlockImage();
-    } else {
-      this.#diskFile = DiskFile.open(options.disk);
-      this.disk = new StagedBlockImage(this.#diskFile);
+    checkDistinct(options);
+    const opened: GrowingFile[] = [];
+    const open = (path: string | undefined, flag: string): GrowingFile | null => {
+      if (path === undefined) return null;
+      const file = new GrowingFile(path, flag);
+      opened.push(file);
+      return file;
+    };
+    try {
+      this.#uartLog = open(options.uartLog, '--uart-log');
+      this.#trace = open(options.trace, '--trace');
+      this.#report = open(options.report, '--report');
+      this.#diskFile = options.disk === undefined ? null : DiskFile.open(options.disk);
+    } catch (error) {
+      for (const file of opened) file.discard();
+      throw error;
     }
+    for (const file of opened) file.begin();
+    this.disk = this.#diskFile === null ? new SparseBlockImage() : new StagedBlockImage(this.#diskFile);
   }
 
   get hostError(): string | null {
@@ -187,6 +201,32 @@ class RunFiles {
     this.#report?.close();
     this.#diskFile?.close();
   }
+}
+
+/** Two options that name one file would write over each other. Devices and pipes may be named twice. */
+function checkDistinct(options: RunOptions): void {
+  const named = [
+    ['--disk', options.disk],
+    ['--uart-log', options.uartLog],
+    ['--trace', options.trace],
+    ['--report', options.report],
+  ] as const;
+  const seen = new Map<string, string>();
+  for (const [flag, path] of named) {
+    if (path === undefined) continue;
+    const key = fileKey(path);
+    if (key === null) continue;
+    const other = seen.get(key);
+    if (other !== undefined) throw new UsageError(`${flag} ${path}: expected another file than that of ${other}`);
+    seen.set(key, flag);
+  }
+}
+
+/** What two paths of one file have in common; null for what is no regular file. */
+function fileKey(path: string): string | null {
+  const stat = statSync(path, { throwIfNoEntry: false });
+  if (stat === undefined) return resolve(path);
+  return stat.isFile() ? `${stat.dev}:${stat.ino}` : null;
 }
 
 /** A disk that is named before it is opened: a run is checked first, files are touched afterwards. */
@@ -274,6 +314,16 @@ function whole(flag: string, text: string, min: number, max: number): number {
     throw new UsageError(`${flag} ${text}: expected a whole number from ${min} to ${max}`);
   }
   return value;
+}
+
+/** A phase that the scenario's ladder does not have. */
+function checkPhase(scenario: Scenario, options: RunOptions): void {
+  if (options.phase === undefined) return;
+  const ladder = loadLadder(IMAGES.get(scenario.image)?.ladder ?? '', ladderText);
+  const names = ladder.ok ? ladder.value.phases.map((phase) => phase.name) : [];
+  if (!names.includes(options.phase)) {
+    throw new UsageError(`--phase ${options.phase}: expected one of ${names.join(', ')}`);
+  }
 }
 
 /** A text that is in no ladder is looked for all the same; the nearest markers are named. */

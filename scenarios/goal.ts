@@ -80,7 +80,7 @@ export class Goal {
     for (const wanted of this.#expect.present) if (text.includes(wanted)) this.#present.delete(wanted);
     for (const unwanted of this.#expect.absent) if (text.includes(unwanted)) this.#absentSeen.push(text);
     this.#until.line(text);
-    if (!this.isReached() && this.#ladder.fail.some((needle) => text.includes(needle))) this.#failsBefore += 1;
+    if (!this.isReached() && this.#isFailLine(text)) this.#failsBefore += 1;
     return fresh;
   }
 
@@ -88,6 +88,12 @@ export class Goal {
   isReached(): boolean {
     if (this.#phase !== undefined) return this.#matcher.complete;
     return this.#until.stopped !== undefined;
+  }
+
+  /** A failure line that does not belong to a good run (sheet 85, section 17.1 lists those that do). */
+  #isFailLine(text: string): boolean {
+    const has = (needle: string): boolean => text.includes(needle);
+    return this.#ladder.fail.some(has) && !this.#ladder.expectedFail.some(has);
   }
 
   verdict(): GoalVerdict {
@@ -115,7 +121,7 @@ export class Goal {
       if (ladder.pass) return [];
       const missing = ladder.missing.map((entry) => `missing marker (${entry.phase}): ${entry.marker}`);
       if (missing.length > 0) return missing;
-      return [ladder.failure === undefined ? 'the ladder failed' : `ladder: ${ladder.failure.kind}`];
+      return [ladder.failure === undefined ? 'the ladder failed' : failureReason(ladder.failure)];
     }
     const missing = new Set(ladder.missing.map((entry) => entry.marker));
     const reasons = expected
@@ -126,5 +132,17 @@ export class Goal {
     }
     for (const order of ladder.outOfOrder) reasons.push(`marker out of order: ${order.marker} (line ${order.line})`);
     return reasons;
+  }
+}
+
+/** A failure other than a missing marker, in one line. */
+function failureReason(failure: NonNullable<Verdict['failure']>): string {
+  switch (failure.kind) {
+    case 'fail-line':
+      return `unexpected failure line ${failure.line}: ${failure.text}`;
+    case 'order':
+      return `marker out of order: ${failure.marker} (line ${failure.line})`;
+    default:
+      return `ladder: ${failure.kind}`;
   }
 }

@@ -4,6 +4,7 @@
  */
 import { bootSequence } from '../kernel-model/boot.ts';
 import { firmwareBanner } from '../kernel-model/firmware-banner.ts';
+import { hartBodies } from '../kernel-model/hart-task.ts';
 import { Kernel } from '../kernel-model/kernel.ts';
 import { kernelMemory } from '../kernel-model/kernel-memory.ts';
 import { aclintPort } from '../kernel-model/smp.ts';
@@ -62,7 +63,7 @@ export function buildMachine(parts: MachineParts): Machine {
     board: { clock: board.clock, trace: board.trace, memory: board.ram },
     uart: { transmit: (byte) => board.uart.write(0, 1, byte) },
     image: kernelImageOf(scenario, boot),
-    memory: kernelMemory({ bus: board.bus }),
+    memory: kernelMemory({ bus: board.bus, bodyOf: hartBodies(board.bus) }),
     boot: bootSequence({ ipi: aclintPort(board.mswi, board.harts) }),
   });
   // The firmware prints before the kernel's first instruction; its time is part of the power-on (sheet 05, section 3.2).

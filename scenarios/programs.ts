@@ -5,6 +5,10 @@
 import type { KernelImage } from '../kernel-model/image.ts';
 import { REFERENCE_ADDRESSES } from '../kernel-model/layout.ts';
 import type { Program } from '../kernel-model/sys.ts';
+import { bundlemgrdProgram } from '../services/bundlemgrd/main.ts';
+import { execdProgram } from '../services/execd/main.ts';
+import { execdContract } from '../services/execd/options.ts';
+import { helloElf } from '../services/execd/payloads/payloads.ts';
 import { initProgram } from '../services/init/main.ts';
 import type { InitOptions } from '../services/init/state.ts';
 import { keystoredProgram } from '../services/keystored/main.ts';
@@ -12,6 +16,7 @@ import { serviceProgram } from '../services/lib/entry.ts';
 import { yieldForever } from '../services/lib/ipc.ts';
 import { LOGD_CONTRACT, logdProgram } from '../services/logd/main.ts';
 import { METRICSD_CONTRACT, metricsdProgram } from '../services/metricsd/main.ts';
+import { packagefsdProgram } from '../services/packagefsd/main.ts';
 import { policydProgram } from '../services/policyd/main.ts';
 import { withGrants, withoutGrants } from '../services/policyd/policy.ts';
 import type { PolicySet } from '../services/policyd/policy.ts';
@@ -19,6 +24,9 @@ import { BASE_RECIPE, TIMED_RECIPE, compilePolicy } from '../services/policyd/re
 import { rngdProgram } from '../services/rngd/main.ts';
 import { samgrdProgram } from '../services/samgrd/main.ts';
 import { selftestProgram } from '../services/selftest-client/main.ts';
+import { timedProgram } from '../services/timed/main.ts';
+import { updatedProgram } from '../services/updated/main.ts';
+import { vfsdProgram } from '../services/vfsd/main.ts';
 import { statefsdProgram } from '../services/statefsd/main.ts';
 import { assert } from '../sim/assert.ts';
 import { initElf, serviceElf } from './elfs.ts';
@@ -41,7 +49,9 @@ export function kernelImageOf(scenario: Scenario, boot: Boot): KernelImage {
   assert(definition !== undefined, 'the scenario names no image');
   const { quirks } = scenario;
   const programs = new Map<string, Program>([[INIT, initProgram(initOptions(definition, boot.faults, quirks))]]);
-  for (const service of definition.services) programs.set(service, programOf(service, definition, boot.faults, quirks));
+  for (const service of presentServices(definition, boot.faults)) {
+    programs.set(service, programOf(service, definition, boot.faults, quirks));
+  }
   return {
     initElf: initElf(INIT),
     initName: INIT,
@@ -60,10 +70,13 @@ export function kernelImageOf(scenario: Scenario, boot: Boot): KernelImage {
   };
 }
 
+function presentServices(definition: ImageDefinition, faults: Faults): readonly string[] {
+  return definition.services.filter((service) => !faults.without.includes(service));
+}
+
 function initOptions(definition: ImageDefinition, faults: Faults, quirks: QuirkSet): InitOptions {
-  const present = definition.services.filter((service) => !faults.without.includes(service));
   return {
-    services: present.map((name) => ({
+    services: presentServices(definition, faults).map((name) => ({
       name,
       stackPages: STACK_PAGES.get(name) ?? DEFAULT_STACK_PAGES,
       elf: serviceElf(name),
@@ -85,6 +98,8 @@ function programOf(service: string, definition: ImageDefinition, faults: Faults,
   const inboxDiscards = quirks.has('inbox-discards');
   const silentSink = quirks.has('silent-sink');
   const errorDropsNonce = quirks.has('error-drops-nonce');
+  const metricsUnrouted = quirks.has('metrics-unrouted');
+  const sinkUnused = quirks.has('sink-slots-unused');
   const countRejects = !quirks.has('no-reject-counters');
   switch (service) {
     case 'keystored':
@@ -127,6 +142,34 @@ function programOf(service: string, definition: ImageDefinition, faults: Faults,
         redact: !quirks.has('no-redaction'),
         countRejects,
       });
+    case 'bundlemgrd':
+      return bundlemgrdProgram({
+        receiveMax,
+        metricsUnrouted,
+        sinkUnconfigured: sinkUnused,
+        silentSink,
+        inboxDiscards,
+      });
+    case 'updated':
+      return updatedProgram({ sinkUnconfigured: sinkUnused, silentSink, inboxDiscards });
+    case 'timed':
+      return timedProgram({ receiveMax, metricsUnrouted, inboxDiscards });
+    case 'packagefsd':
+      return packagefsdProgram({ receiveMax });
+    case 'vfsd':
+      return vfsdProgram({ receiveMax });
+    case 'execd':
+      return execdProgram({
+        ...execdContract(),
+        receiveMax,
+        metricsUnrouted,
+        spanRequesterId: quirks.has('span-requester-id'),
+        crashFieldsEmpty: quirks.has('crash-fields'),
+        stashAuthorises: quirks.has('stash-authorises'),
+        sinkSlotsUnused: sinkUnused,
+        silentSink,
+        inboxDiscards,
+      });
     case 'samgrd':
       return samgrdProgram({ receiveMax });
     case 'statefsd':
@@ -146,7 +189,7 @@ function programOf(service: string, definition: ImageDefinition, faults: Faults,
         capCheckOtherSubject: quirks.has('cap-check-subject'),
         routingUnchecked: quirks.has('routing-unchecked'),
         childExitUnchecked: quirks.has('child-exit-unchecked'),
-        helloElf: new Uint8Array(0),
+        helloElf: helloElf(),
         waitByRounds: quirks.has('wait-by-rounds'),
         silentSink,
         inboxDiscards,
@@ -157,7 +200,7 @@ function programOf(service: string, definition: ImageDefinition, faults: Faults,
 }
 
 /** Fault `dead`: gone before it has done anything. */
- 
+
 function* deadService(): Generator<never, null, number> {
   return null;
 }

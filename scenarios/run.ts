@@ -166,7 +166,7 @@ export class ScenarioRun {
       verdict,
       virtualNs: machine.board.clock.now,
       lines: this.#lines,
-      stall: passed ? [] : renderStall(stallReport(machine.kernel)).trimEnd().split('\n'),
+      stall: passed || end === 'goal' ? [] : renderStall(stallReport(machine.kernel)).trimEnd().split('\n'),
     });
     this.#machine = null;
   }

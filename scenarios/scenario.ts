@@ -11,7 +11,7 @@ import { IMAGES } from './images.ts';
 import { parseQuirks } from './quirks.ts';
 import type { QuirkSet } from './quirks.ts';
 
-/** Default bound of virtual time, ns. */
+/** Default bound of virtual time, ns: 30 seconds. A dead end is found at once anyway. */
 export const DEFAULT_MAX_VIRTUAL_NS = 30_000_000_000;
 /** Harts a machine may have, and the largest icount shift. */
 export const MAX_HARTS = 4;

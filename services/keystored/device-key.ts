@@ -7,6 +7,13 @@ import { sha512 } from '@noble/hashes/sha2.js';
 import type { PublicKeyBytes, SignatureBytes } from './wire.ts';
 import { PUBLIC_KEY_BYTES, SIGNATURE_BYTES } from './wire.ts';
 
+/**
+ * Bits per window of the multiples of the base point. The library's 8 pay off after dozens of operations; a boot makes one
+ * or two, and computing the large table would be the longest single step of a run. Values do not depend on it.
+ */
+const BASE_WINDOW_BITS = 2;
+ed25519.Point.BASE.precompute(BASE_WINDOW_BITS);
+
 /** Bytes of a seed. */
 export const SEED_BYTES = 32;
 

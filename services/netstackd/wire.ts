@@ -4,6 +4,8 @@
  * its response then ends with the same bytes. All integers are little-endian, addresses are four bytes in dotted order.
  * Decoding never throws.
  */
+import { readIpv4, writeU32 } from '../../sim/net/address.ts';
+import type { Ipv4 } from '../../sim/net/address.ts';
 
 export const MAGIC_0 = 0x4e;
 export const MAGIC_1 = 0x53;
@@ -44,24 +46,12 @@ export const RESPONSE_HEAD = 5;
 const WRITE_HEAD = 10;
 const UDP_SEND_HEAD = 16;
 
-/** An IPv4 address as one number, first byte highest. */
-export type Ipv4 = number & { readonly __brand: 'Ipv4' };
 /** A TCP or UDP port, 0..65535. */
 export type Port = number & { readonly __brand: 'Port' };
 /** Handle of a listener, stream or UDP socket, as the client says it: any u32. */
 export type Handle = number & { readonly __brand: 'Handle' };
 /** The eight nonce bytes, a view of the request; null when there is none. */
 export type Nonce = Uint8Array | null;
-
-/** The address a.b.c.d. */
-export function ipv4(a: number, b: number, c: number, d: number): Ipv4 {
-  return ((((a & 0xff) << 24) | ((b & 0xff) << 16) | ((c & 0xff) << 8) | (d & 0xff)) >>> 0) as Ipv4;
-}
-
-/** Dotted decimal. */
-export function ipv4Text(address: Ipv4): string {
-  return `${address >>> 24}.${(address >>> 16) & 0xff}.${(address >>> 8) & 0xff}.${address & 0xff}`;
-}
 
 /** The low 16 bits as a port. */
 export function port(value: number): Port {
@@ -149,26 +139,26 @@ function decodeBody(op: Op, frame: Uint8Array, base: number): FacadeRequest {
     case Op.UDP_BIND:
       return base === 6
         ? { op, ip: null, port: port(u16(frame, 4)), nonce }
-        : { op, ip: address(frame, 4), port: port(u16(frame, 8)), nonce };
+        : { op, ip: readIpv4(frame, 4), port: port(u16(frame, 8)), nonce };
     case Op.ACCEPT:
       return { op, listener: handle, nonce };
     case Op.CLOSE:
     case Op.WAIT_WRITABLE:
       return { op, stream: handle, nonce };
     case Op.CONNECT:
-      return { op, ip: address(frame, 4), port: port(u16(frame, 8)), nonce };
+      return { op, ip: readIpv4(frame, 4), port: port(u16(frame, 8)), nonce };
     case Op.READ:
       return { op, stream: handle, max: u16(frame, 8), nonce };
     case Op.WRITE:
       return { op, stream: handle, data: frame.subarray(WRITE_HEAD, base), nonce };
     case Op.UDP_SEND_TO: {
       const data = frame.subarray(UDP_SEND_HEAD, base);
-      return { op, udp: handle, ip: address(frame, 8), port: port(u16(frame, 12)), data, nonce };
+      return { op, udp: handle, ip: readIpv4(frame, 8), port: port(u16(frame, 12)), data, nonce };
     }
     case Op.UDP_RECV_FROM:
       return { op, udp: handle, max: u16(frame, 8), nonce };
     case Op.ICMP_PING:
-      return { op, ip: address(frame, 4), timeoutMs: u16(frame, 8), nonce };
+      return { op, ip: readIpv4(frame, 4), timeoutMs: u16(frame, 8), nonce };
     case Op.LOCAL_ADDR:
       return { op, nonce };
   }
@@ -181,7 +171,7 @@ export function encodeRequest(request: FacadeRequest): Uint8Array {
   switch (request.op) {
     case Op.LISTEN:
     case Op.UDP_BIND:
-      if (request.ip !== null) putAddress(frame, 4, request.ip);
+      if (request.ip !== null) writeU32(frame, 4, request.ip);
       putU16(frame, request.ip === null ? 4 : 8, request.port);
       break;
     case Op.ACCEPT:
@@ -192,7 +182,7 @@ export function encodeRequest(request: FacadeRequest): Uint8Array {
       putU32(frame, 4, request.stream);
       break;
     case Op.CONNECT:
-      putAddress(frame, 4, request.ip);
+      writeU32(frame, 4, request.ip);
       putU16(frame, 8, request.port);
       break;
     case Op.READ:
@@ -206,7 +196,7 @@ export function encodeRequest(request: FacadeRequest): Uint8Array {
       break;
     case Op.UDP_SEND_TO:
       putU32(frame, 4, request.udp);
-      putAddress(frame, 8, request.ip);
+      writeU32(frame, 8, request.ip);
       putU16(frame, 12, request.port);
       putU16(frame, 14, request.data.length);
       frame.set(request.data, UDP_SEND_HEAD);
@@ -216,7 +206,7 @@ export function encodeRequest(request: FacadeRequest): Uint8Array {
       putU16(frame, 8, request.max);
       break;
     case Op.ICMP_PING:
-      putAddress(frame, 4, request.ip);
+      writeU32(frame, 4, request.ip);
       putU16(frame, 8, request.timeoutMs);
       break;
     case Op.LOCAL_ADDR:
@@ -288,7 +278,7 @@ export function readAnswer(data: Uint8Array): Answer {
 export function datagramAnswer(data: Uint8Array, ip: Ipv4, source: Port): Answer {
   const body = new Uint8Array(8 + data.length);
   putU16(body, 0, data.length);
-  putAddress(body, 2, ip);
+  writeU32(body, 2, ip);
   putU16(body, 6, source);
   body.set(data, 8);
   return { status: Status.OK, body };
@@ -297,7 +287,7 @@ export function datagramAnswer(data: Uint8Array, ip: Ipv4, source: Port): Answer
 /** OK of LOCAL_ADDR. */
 export function localAddressAnswer(ip: Ipv4, prefix: number): Answer {
   const body = new Uint8Array(5);
-  putAddress(body, 0, ip);
+  writeU32(body, 0, ip);
   body[4] = prefix;
   return { status: Status.OK, body };
 }
@@ -337,10 +327,6 @@ function u32(frame: Uint8Array, at: number): number {
   return (u16(frame, at) | (u16(frame, at + 2) << 16)) >>> 0;
 }
 
-function address(frame: Uint8Array, at: number): Ipv4 {
-  return ipv4(frame[at] ?? 0, frame[at + 1] ?? 0, frame[at + 2] ?? 0, frame[at + 3] ?? 0);
-}
-
 function putU16(frame: Uint8Array, at: number, value: number): void {
   frame[at] = value & 0xff;
   frame[at + 1] = (value >>> 8) & 0xff;
@@ -349,11 +335,4 @@ function putU16(frame: Uint8Array, at: number, value: number): void {
 function putU32(frame: Uint8Array, at: number, value: number): void {
   putU16(frame, at, value & 0xffff);
   putU16(frame, at + 2, value >>> 16);
-}
-
-function putAddress(frame: Uint8Array, at: number, ip: Ipv4): void {
-  frame[at] = ip >>> 24;
-  frame[at + 1] = (ip >>> 16) & 0xff;
-  frame[at + 2] = (ip >>> 8) & 0xff;
-  frame[at + 3] = ip & 0xff;
 }

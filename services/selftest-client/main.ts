@@ -18,6 +18,7 @@ import {
   replyLoopback,
   replySlots,
 } from './basics.ts';
+import { bundlemgrd, routeExecdDenied, routingBundlemgrd } from './bundlemgrd.ts';
 import { crashReport, execDenied, execExit0, execHello, execMalformed } from './exec.ts';
 import { deviceKey, keystoredCapMove, reloadDeviceKey, resolveKeystored, signDenied } from './keystored.ts';
 import {
@@ -38,6 +39,7 @@ import { capMoveReply, samgrd, senderId, senderPid, soak } from './samgrd.ts';
 import { NAME, SelftestState } from './state.ts';
 import type { SelftestOptions, Step, StepId } from './state.ts';
 import { timedCoalesce } from './timed.ts';
+import { bootctlPersist, otaRollback, otaUpdate, routingUpdated, updatedProbe } from './updates.ts';
 import { vfs } from './vfs.ts';
 import { statefsPersist, statefsPut, statefsUnauthorized } from './statefs.ts';
 
@@ -76,6 +78,14 @@ const STEPS: Readonly<Record<StepId, Step>> = {
   S15: readinessGate,
   S16: samgrd,
   S17: routingPolicyd,
+  'S17-bundlemgrd': routingBundlemgrd,
+  'S17-updated': routingUpdated,
+  S18: updatedProbe,
+  S19: bundlemgrd,
+  S20: otaUpdate,
+  S21: otaRollback,
+  S22: bootctlPersist,
+  S23: routeExecdDenied,
   S24: policyAllow,
   S25: policyDeny,
   S26: mmioPolicyDeny,

@@ -11,6 +11,8 @@ export const DNS_MESSAGE_MAX = 0xffff;
 export const DNS_LABEL_MAX = 63;
 /** Bytes of a whole name on the wire, length bytes and root included. */
 export const DNS_NAME_MAX = 255;
+/** Pointers followed in one name: a name has at most 127 labels, and each pointer should lead to one. */
+export const DNS_POINTERS_MAX = 127;
 const POINTER = 0xc0;
 const POINTER_RANGE = 0x3fff;
 
@@ -54,7 +56,7 @@ export interface DnsMessage {
   readonly additionals: readonly DnsRecord[];
 }
 
-/** Ends early; a label type that is neither text nor pointer; a pointer that does not point back; a name over 255 bytes. */
+/** Ends early; a label type that is neither text nor pointer; a pointer that does not point back, or too many; a name over 255 bytes. */
 export type DnsReject = 'truncated' | 'bad-label' | 'bad-pointer' | 'name-too-long';
 
 /** Bytes after the last record are ignored. Record data are views of `bytes`. */
@@ -127,7 +129,11 @@ export function encodeDns(message: DnsMessage): Uint8Array {
 
 /** True when two names are the same; ASCII letters match in either case. */
 export function sameDnsName(a: DnsName, b: DnsName): boolean {
-  return a.length === b.length && a.every((label, i) => label.toLowerCase() === b[i]?.toLowerCase());
+  return a.length === b.length && a.every((label, i) => lower(label) === lower(b[i] ?? ''));
+}
+
+function lower(label: string): string {
+  return label.replace(/[A-Z]/gu, (letter) => letter.toLowerCase());
 }
 
 /** An address record of the Internet class. */
@@ -169,13 +175,15 @@ function readName(cursor: Cursor): DnsName | DnsReject {
   let at = cursor.at;
   let start = at;
   let after = -1;
+  let pointers = 0;
   for (;;) {
     const length = bytes[at];
     if (length === undefined) return 'truncated';
     if ((length & POINTER) === POINTER) {
       if (at + 1 >= bytes.length) return 'truncated';
       const target = readU16(bytes, at) & POINTER_RANGE;
-      if (target >= start) return 'bad-pointer';
+      pointers += 1;
+      if (target >= start || pointers > DNS_POINTERS_MAX) return 'bad-pointer';
       if (after < 0) after = at + 2;
       at = target;
       start = target;
