@@ -30,6 +30,7 @@ export interface RunOptions {
   readonly phase?: string;
   readonly seed?: string;
   readonly smp?: string;
+  readonly variant?: string;
   readonly disk?: string;
   readonly uartLog?: string;
   readonly trace?: string;
@@ -47,6 +48,8 @@ export interface RunOptions {
 
 /** Turns executed before the host gets the thread back: a few milliseconds. */
 const SLICE_TURNS = 20_000;
+/** Harts of the SMP variant. */
+const SMP_HARTS = 2;
 const MAX_SEED = Number.MAX_SAFE_INTEGER;
 
 /** Runs a scenario. The exit code; throws {@link UsageError} for bad input, before anything is written. */
@@ -272,13 +275,19 @@ export function scenarioOf(word: string, options: RunOptions): Scenario {
     seed: options.seed === undefined ? scenario.seed : String(whole('--seed', options.seed, 0, MAX_SEED)),
     quirks: quirks.quirks,
     firmwareBanner: options.firmwareBanner ?? scenario.firmwareBanner,
+    ladder: options.variant ?? scenario.ladder,
     machine: {
       ...scenario.machine,
-      harts: options.smp === undefined ? scenario.machine.harts : whole('--smp', options.smp, 1, MAX_HARTS),
+      harts: options.smp === undefined ? variantHarts(scenario, options) : whole('--smp', options.smp, 1, MAX_HARTS),
       skipPolls: options.pollSkipping ?? scenario.machine.skipPolls,
     },
     boots: scenario.boots.map((boot) => overlay(boot, options)),
   };
+}
+
+/** The SMP ladder needs a second hart; the other variants change nothing in the machine (sheet 85, section 5). */
+function variantHarts(scenario: Scenario, options: RunOptions): number {
+  return options.variant === 'smp' ? Math.max(SMP_HARTS, scenario.machine.harts) : scenario.machine.harts;
 }
 
 function overlay(boot: Boot, options: RunOptions): Boot {

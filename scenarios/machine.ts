@@ -20,7 +20,6 @@ import type { BlkFaults } from '../sim/virtio/blk.ts';
 import { VirtioMmio } from '../sim/virtio/mmio-transport.ts';
 import { VirtioNet } from '../sim/virtio/net.ts';
 import { VirtioRng } from '../sim/virtio/rng.ts';
-import { IMAGES } from './images.ts';
 import { kernelImageOf } from './programs.ts';
 import type { Boot, Scenario } from './scenario.ts';
 
@@ -89,10 +88,9 @@ function createDevice(
   switch (kind) {
     case 'net': {
       const card = new VirtioNet();
-      const { quirks, image } = parts.scenario;
+      const { quirks, machine } = parts.scenario;
       const dns = quirks.has('dns-unchecked') ? 'foreign-late' : 'answer';
-      const network = IMAGES.get(image)?.network ?? 'unplugged';
-      createNetwork(network, { dns }, { clock: context.clock, trace: context.trace, streams, card });
+      createNetwork(machine.network, { dns }, { clock: context.clock, trace: context.trace, streams, card });
       return new VirtioMmio(card, context);
     }
     case 'rng': {
