@@ -73,6 +73,7 @@ async function prove(plan: BootPlan, only: string): Promise<readonly Proof[]> {
     ),
   ];
   const survivors = new Set<string>();
+  if (process.stderr.isTTY) process.stderr.write(`${plan.image}, quirks ${plan.quirks}: ${jobs.length} boots\n`);
   await Promise.all(Array.from({ length: WORKERS }, () => work(jobs, base, survivors)));
   return proofs(plan, causes, base, survivors);
 }

@@ -18,6 +18,8 @@ const ROOT = process.cwd();
 /** Turns of one slice, and slices after which a boot is taken as it stands. */
 const SLICE_TURNS = 250_000;
 const MAX_SLICES = 120;
+/** Virtual time of a boot, ns: many times that of an undisturbed one, so that only what waits for ever is cut off. */
+const MAX_VIRTUAL_NS = 60_000_000_000;
 
 /** What is booted. */
 export interface BootPlan {
@@ -48,7 +50,11 @@ export function scenarioOf(plan: BootPlan): Scenario {
   return {
     ...scenario,
     quirks: quirks.quirks,
-    boots: scenario.boots.map((boot) => ({ ...boot, faults: withWords(boot.faults, plan.words) })),
+    boots: scenario.boots.map((boot) => ({
+      ...boot,
+      maxVirtualNs: MAX_VIRTUAL_NS,
+      faults: withWords(boot.faults, plan.words),
+    })),
   };
 }
 
