@@ -62,6 +62,7 @@ Exit codes: 0 passed, 1 verdict failed, 2 bad usage or input, 70 internal error.
     .option('--without <service>', 'leave a service out of the image (repeatable)', collect)
     .option('--deny <subject:capability>', 'take a capability from a policy subject (repeatable)', collect)
     .option('--allow <subject:capability>', 'give a capability to a policy subject (repeatable)', collect)
+    .option('--fault <kind:key=value,...>', 'inject a fault, see docs/faults.md (repeatable)', collect)
     .option('--firmware-banner', "print the firmware's banner before the kernel")
     .option('--no-poll-skipping', 'simulate every polling round (same bytes, slower)')
     .option('--summary', 'print events and counters at the end')

@@ -7,6 +7,8 @@ import { unknownMarkerHint } from '../markers/nearest.ts';
 import { parseUntil } from '../markers/until.ts';
 import { verdictLines } from '../markers/report.ts';
 import { DURATION_EXPECTED, formatDuration, parseDuration } from '../scenarios/duration.ts';
+import { MAX_FAULTS, parseFault } from '../scenarios/faults.ts';
+import type { Fault } from '../scenarios/faults.ts';
 import { IMAGES } from '../scenarios/images.ts';
 import { parseQuirks } from '../scenarios/quirks.ts';
 import { ScenarioRun } from '../scenarios/run.ts';
@@ -40,6 +42,7 @@ export interface RunOptions {
   readonly without?: readonly string[];
   readonly deny?: readonly string[];
   readonly allow?: readonly string[];
+  readonly fault?: readonly string[];
   readonly firmwareBanner?: boolean;
   readonly summary?: boolean;
   readonly pollSkipping?: boolean;
@@ -305,8 +308,18 @@ function overlay(boot: Boot, options: RunOptions): Boot {
       without: [...faults.without, ...(options.without ?? [])],
       deny: [...faults.deny, ...grants('--deny', options.deny)],
       allow: [...faults.allow, ...grants('--allow', options.allow)],
+      inject: [...faults.inject, ...faultsOf(options.fault)],
     },
   };
+}
+
+function faultsOf(words: readonly string[] | undefined): readonly Fault[] {
+  if ((words?.length ?? 0) > MAX_FAULTS) throw new UsageError(`--fault: expected at most ${MAX_FAULTS} of them`);
+  return (words ?? []).map((word) => {
+    const fault = parseFault(word);
+    if (!fault.ok) throw new UsageError(`--fault ${word}: ${fault.error}`);
+    return fault.value;
+  });
 }
 
 function grants(flag: string, words: readonly string[] | undefined): readonly Grant[] {

@@ -8,6 +8,8 @@ import { FieldFault, Fields, MAX_LADDER_TEXT } from '../markers/fields.ts';
 import type { Result } from '../markers/ladder.ts';
 import { DURATION_EXPECTED, parseDuration } from './duration.ts';
 import type { NetworkKind } from '../sim/net/network.ts';
+import { readFaultTables } from './fault-tables.ts';
+import type { Fault } from './faults.ts';
 import { IMAGES } from './images.ts';
 import { parseQuirks } from './quirks.ts';
 import type { QuirkSet } from './quirks.ts';
@@ -51,6 +53,8 @@ export interface Faults {
   readonly blockWritesFailFrom: number | null;
   /** logd answers APPENDs with OK and stores nothing. */
   readonly logdDropsAppends: boolean;
+  /** Faults of docs/faults.md. */
+  readonly inject: readonly Fault[];
 }
 
 export const NO_FAULTS: Faults = {
@@ -61,6 +65,7 @@ export const NO_FAULTS: Faults = {
   dead: [],
   blockWritesFailFrom: null,
   logdDropsAppends: false,
+  inject: [],
 };
 
 /** What one boot must show. */
@@ -108,6 +113,7 @@ const TOP_KEYS = [
   'machine',
   'stop',
   'faults',
+  'fault',
   'expect',
   'boot',
 ];
@@ -137,7 +143,9 @@ function readScenario(text: string, file: string, name: string): Scenario {
     { until: '0', phase: undefined, maxVirtualNs: DEFAULT_MAX_VIRTUAL_NS, faults: NO_FAULTS, expect: NOTHING },
     definition.services,
   );
-  const boots = top.subs('boot', ['stop', 'faults', 'expect']).map((boot) => readBoot(boot, base, definition.services));
+  const boots = top
+    .subs('boot', ['stop', 'faults', 'fault', 'expect'])
+    .map((boot) => readBoot(boot, base, definition.services));
   if (boots.length > MAX_BOOTS) return top.fail('boot', `expected at most ${MAX_BOOTS} boots`);
   return {
     name,
@@ -198,7 +206,10 @@ function readBoot(fields: Fields, base: Boot, services: readonly string[]): Boot
     until: stop.optionalText('until-marker') ?? base.until,
     phase: stop.optionalText('phase') ?? base.phase,
     maxVirtualNs,
-    faults: readFaults(fields.sub('faults', FAULT_KEYS), base.faults, services),
+    faults: {
+      ...readFaults(fields.sub('faults', FAULT_KEYS), base.faults, services),
+      inject: fields.has('fault') ? readFaultTables(fields) : base.faults.inject,
+    },
     expect: {
       missing: expect.optionalTexts('missing') ?? base.expect.missing,
       present: expect.optionalTexts('present') ?? base.expect.present,
@@ -208,7 +219,7 @@ function readBoot(fields: Fields, base: Boot, services: readonly string[]): Boot
   };
 }
 
-function readFaults(faults: Fields, base: Faults, services: readonly string[]): Faults {
+function readFaults(faults: Fields, base: Faults, services: readonly string[]): Omit<Faults, 'inject'> {
   return {
     without: readServices(faults, 'without', services) ?? base.without,
     deny: readGrants(faults, 'deny') ?? base.deny,
