@@ -173,6 +173,8 @@ export class SelftestState {
   localAddress: Ipv4 | null = null;
   /** Device public key of S07, compared in S11. */
   deviceKey: Uint8Array | null = null;
+  /** Own IPv4 address of S61, null before and without one. */
+  localAddress: readonly [number, number, number, number] | null = null;
 
   constructor(sys: Sys, options: SelftestOptions) {
     this.sys = sys;
