@@ -278,6 +278,40 @@ patch2: addi a0, a0, 5
     expect(rig.hart.getX(10)).toBe(17n);
   });
 
+  it('sees stores to and across the edge of code pages that lie apart', () => {
+    const apart = new Map([
+      [0x10, { rights: 'rwx', page: 1 }],
+      [0x11, { rights: 'rwx', page: 5 }],
+      [0x12, { rights: 'rwx', page: 9 }],
+    ]);
+    const rig = new HartRig(apart);
+    // At 10ffeh, over the edge: addi a0, a0, 1; behind it: ret.
+    rig.code(0x1_0ffa, 0x0001, 0x0001);
+    rig.poke(0x1_0ffe, [0x13, 0x05]);
+    rig.poke(0x1_1000, [0x15, 0x00, 0x67, 0x80, 0x00, 0x00]);
+    const program = `li s0, 0x10ffa
+      jalr ra, 0(s0)
+      li t0, 0x0025
+      sh t0, 6(s0)
+      jalr ra, 0(s0)
+      li t0, 0x00450513
+      sw t0, 4(s0)
+      jalr ra, 0(s0)
+      li t0, 0x80820505
+      sw t0, 4(s0)
+      jalr ra, 0(s0)
+      li t0, 0x80820541
+      sw t0, 4(s0)
+      jalr ra, 0(s0)
+      ecall`;
+    rig.poke(0x1_2000, assemble(program, 0x1_2000).bytes);
+    rig.hart.state.pc = 0x1_2000n;
+    rig.hart.run(1000);
+    expect(rig.hart.stop).toEqual(ECALL);
+    // addi of 1, 2 and 4 over the edge, then c.addi of 1 and of 16 before it and a return behind it.
+    expect(rig.hart.getX(10)).toBe(1n + 2n + 4n + 1n + 16n);
+  });
+
   it('keeps a bounded number of decoded pages', () => {
     const count = MAX_CODE_PAGES + 100;
     const ram = new Ram(RAM_BASE, count * 4096);
@@ -299,7 +333,8 @@ patch2: addi a0, a0, 5
     const source = `la s0, slot
       li s1, 0x00150513
       li t0, 200
-again: sw s1, 0(s0)
+again: fence.i
+      sw s1, 0(s0)
 slot: .word 0
       li t1, 0x100000
       xor s1, s1, t1

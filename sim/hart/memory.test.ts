@@ -266,6 +266,27 @@ again: sd s0, 0(s0)
     expect(rig.hart.stop).toEqual({ reason: 'trap', cause: 15, tval: 0x2_0002_0000n });
   });
 
+  it('keeps rights and places apart when one entry serves two pages in turn', () => {
+    const pages = new Map<number, Mapping>([
+      [0x10, { rights: 'rx', page: 1 }],
+      [0x20, { rights: 'rw', page: 2 }],
+      [0x120, { rights: 'rw', page: 3 }],
+      [0x10_0020, { rights: 'r', page: 2 }],
+    ]);
+    const there = run(
+      'li s0, 0x20000\n li s1, 0x120000\n li t0, 1\n li t1, 2\n sd t0, 0(s0)\n ld a1, 0(s1)\n sd t1, 0(s0)\n ecall',
+      new HartRig(pages),
+    );
+    expect(there.hart.stop).toEqual(ECALL);
+    expect([there.peek64(0x2_0000), there.peek64(0x12_0000)]).toEqual([2n, 0n]);
+    const denied = run(
+      'li s0, 0x20000\n li s1, 0x100020000\n sd s0, 0(s0)\n ld a1, 0(s1)\n sd zero, 0(s1)',
+      new HartRig(pages),
+    );
+    expect(denied.hart.stop).toEqual({ reason: 'trap', cause: 15, tval: 0x1_0002_0000n });
+    expect(denied.peek64(0x2_0000)).toBe(0x2_0000n);
+  });
+
   it('forgets a mapping at a flush, and not before', () => {
     const rig = run('ld a1, 0(a0)\n ecall');
     rig.pages = new Map([...PAGES].filter(([page]) => page !== 0x20));
