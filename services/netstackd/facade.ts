@@ -121,7 +121,7 @@ export class Facade {
       case Op.WAIT_WRITABLE: {
         const stream = this.#tables.stream(request.stream);
         if (stream === null) return answer(Status.NOT_FOUND);
-        const ready = stream.kind === 'loop' || this.#net.waitWritable(stream.socket);
+        const ready = stream.kind === 'loop' || (yield* this.#net.waitWritable(stream.socket));
         return answer(ready ? Status.OK : Status.WOULD_BLOCK);
       }
       default:
@@ -163,7 +163,7 @@ export class Facade {
     yield* this.#afford(this.#heap.socket(CONNECT_BUFFER, TCP_SOCKET_BYTES));
     const socket = this.#net.connect(request.ip, request.port);
     if (socket === null) return answer(Status.IO);
-    const ready = this.#net.waitWritable(socket);
+    const ready = yield* this.#net.waitWritable(socket);
     yield* this.#net.news();
     yield* this.#once(ready ? 'dbg:netstackd: connect kick ok' : 'dbg:netstackd: connect kick would-block');
     return handleAnswer(this.#tables.addStream(socket));

@@ -290,6 +290,84 @@ describe('DHCP client', () => {
   });
 });
 
+describe('two machines on one wire', () => {
+  const [A, B] = [ipv4(10, 42, 0, 10), ipv4(10, 42, 0, 11)];
+
+  /** Two stacks whose frames reach each other, as long as `open` says so. */
+  function pair(): { a: IpStack; b: IpStack; open: { up: boolean }; pollBoth: (now: number) => void } {
+    const wires = [new Wire(), new Wire()];
+    const open = { up: true };
+    const [a, b] = [A, B].map((ip, i) => {
+      const wire = wires[i]!;
+      wire.transmit = (frame) => void (open.up && wires[1 - i]!.incoming.push(frame.slice()));
+      const stack = new IpStack(wire, macOf([0x52, 0x54, 0, 0x12, 0x34, 10 + i]));
+      stack.configure({ ip, prefix: 24, gateway: null });
+      return stack;
+    });
+    const pollBoth = (now: number): void => {
+      for (let i = 0; i < 8; i++) {
+        a!.poll(now);
+        b!.poll(now);
+      }
+    };
+    return { a: a!, b: b!, open, pollBoth };
+  }
+
+  function dial(stack: IpStack, localPort: number, isn: number): TcpSocket {
+    const socket = new TcpSocket(8192, 8192, null);
+    socket.connect({ local: { ip: A, port: localPort }, remote: { ip: B, port: 34_567 } }, isn);
+    stack.add(socket);
+    return socket;
+  }
+
+  function listen(stack: IpStack): TcpSocket {
+    const socket = new TcpSocket(1024, 1024, 2000);
+    socket.listen(34_567);
+    stack.add(socket);
+    return socket;
+  }
+
+  it('connect, words both ways, UDP beside it', () => {
+    const { a, b, pollBoth } = pair();
+    const server = listen(b);
+    const client = dial(a, 40_010, 7);
+    pollBoth(0);
+    expect([client.state, server.state]).toEqual(['established', 'established']);
+    client.send(Uint8Array.of(1, 2));
+    server.send(Uint8Array.of(3));
+    const udp = new UdpSocket(B, 37_020);
+    b.add(udp);
+    const sender = new UdpSocket(A, 37_020);
+    a.add(sender);
+    sender.send({ ip: B, port: 37_020, payload: Uint8Array.of(4) });
+    pollBoth(1);
+    expect([server.recv(9), client.recv(9)]).toEqual([Uint8Array.of(1, 2), Uint8Array.of(3)]);
+    expect(udp.recv()).toEqual({ ip: A, port: 37_020, payload: Uint8Array.of(4) });
+  });
+
+  it.each([
+    [40_010, 'listen', 'syn-sent'],
+    [40_011, 'established', 'established'],
+  ] as const)(
+    'Q11: after a dial whose SYN got lost, the answer to one from port %i',
+    (second, serverEnds, clientEnds) => {
+      const { a, b, open, pollBoth } = pair();
+      const server = listen(b);
+      const greeting = new UdpSocket(A, 1);
+      a.add(greeting);
+      greeting.send({ ip: B, port: 1, payload: Uint8Array.of(1) });
+      pollBoth(0);
+      open.up = false;
+      const old = dial(a, 40_010, 7);
+      pollBoth(1);
+      open.up = true;
+      const fresh = dial(a, second, 99);
+      pollBoth(100);
+      expect([old.state, fresh.state, server.state]).toEqual(['syn-sent', clientEnds, serverEnds]);
+    },
+  );
+});
+
 describe('any frames', () => {
   const frame = fc.uint8Array({ maxLength: 2048 });
   const good = [

@@ -1,3 +1,4 @@
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { Sys } from '../../kernel-model/sys.ts';
 import { IPV4_ANY, ipv4 } from '../../sim/net/address.ts';
@@ -411,6 +412,62 @@ describe('facade on the kernel (sheet 70, section 6)', () => {
     world.run(4 * SECOND);
     expect(decodeResponse(answer, Op.UDP_RECV_FROM)).toEqual({ status: 3, body: hex('') });
     expect(world.lines.slice(-2)).toEqual(['netstackd: rpc udp bind', 'netstackd: udp bind missing reply cap']);
+  });
+});
+
+describe('any input on the kernel', () => {
+  it('whatever clients send, each request has one answer of the facade', () => {
+    const op = fc.nat({ max: 14 });
+    const small = fc.nat({ max: 4 });
+    const frame = fc.oneof(
+      fc.uint8Array({ maxLength: 700 }),
+      fc
+        .tuple(op, small, fc.constantFrom(6, 8, 10, 12, 14, 16, 18), fc.uint8Array({ minLength: 18, maxLength: 18 }))
+        .map(([code, id, length, rest]) =>
+          Uint8Array.of(0x4e, 0x53, 1, code, id, 0, 0, 0, ...rest).subarray(0, length),
+        ),
+    );
+    fc.assert(
+      fc.property(fc.array(frame, { minLength: 60, maxLength: 60 }), (frames) => {
+        const world = new NetWorld();
+        const answers: Uint8Array[] = [];
+        world.client(function* body(sys: Sys): Call<void> {
+          for (const request of frames) answers.push(yield* ask(sys, request));
+        });
+        world.run(400 * SECOND);
+        expect(answers).toHaveLength(frames.length);
+        for (const answer of answers) expect(text(answer)).toMatch(/^4e5301[89a-f].0[0-5]/u);
+      }),
+      { seed: 20240, numRuns: 8 },
+    );
+  });
+
+  it('whatever comes over the wire, the facade goes on', () => {
+    const frame = fc.oneof(
+      fc.uint8Array({ maxLength: 2048 }),
+      fc.uint8Array({ maxLength: 8192, minLength: 4000 }),
+      fc.uint8Array({ maxLength: 90 }).map((rest) => Uint8Array.of(255, 255, 255, 255, 255, 255, ...rest)),
+    );
+    fc.assert(
+      fc.property(fc.array(frame, { maxLength: 30 }), (frames) => {
+        const world = new NetWorld();
+        let answer = '';
+        frames.forEach((bytes, i) => {
+          world.machine.kernel.clock.schedule((100 + 60 * i) * 1_000_000, () => world.card.deliver(bytes));
+        });
+        world.client(function* body(sys: Sys): Call<void> {
+          const poll = sys.beginPoll();
+          poll.deadline = 4 * SECOND;
+          poll.clockEvery = 1;
+          yield sys.runPoll();
+          answer = text(yield* ask(sys, hex('4e53010a')));
+        });
+        world.run(6 * SECOND);
+        expect(answer).toBe('4e53018a000a00020f18');
+        expect(world.card.backlog).toBe(0);
+      }),
+      { seed: 20240, numRuns: 10 },
+    );
   });
 });
 

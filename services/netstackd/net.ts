@@ -178,12 +178,23 @@ export class Net {
     return socket.writable ? socket.send(data) : 'would-block';
   }
 
-  waitWritable(socket: TcpSocket): boolean {
+  /** Polls without a yield until data can be sent; false when that takes too long, or will not happen. */
+  *waitWritable(socket: TcpSocket): Call<boolean> {
     for (let i = 0; ; i++) {
       if (socket.writable) return true;
       if (idleState(socket) || i === WRITABLE_POLLS) return false;
       this.poll(this.stack.now + 1);
+      yield* this.#letWireWork();
     }
+  }
+
+  /** Frames may arrive while a task computes: gives them the chance, without giving up the CPU or any time. */
+  *#letWireWork(): Call<void> {
+    const poll = this.#sys.beginPoll();
+    poll.ready = this.#driver.frameWaits;
+    poll.spin = true;
+    poll.maxRounds = 1;
+    yield this.#sys.runPoll();
   }
 }
 
