@@ -299,7 +299,9 @@ describe('two machines on one wire', () => {
     const open = { up: true };
     const [a, b] = [A, B].map((ip, i) => {
       const wire = wires[i]!;
-      wire.transmit = (frame) => void (open.up && wires[1 - i]!.incoming.push(frame.slice()));
+      wire.transmit = (frame) => {
+        if (open.up) wires[1 - i]!.incoming.push(frame.slice());
+      };
       const stack = new IpStack(wire, macOf([0x52, 0x54, 0, 0x12, 0x34, 10 + i]));
       stack.configure({ ip, prefix: 24, gateway: null });
       return stack;

@@ -224,9 +224,22 @@ describe('skipped waiting', () => {
   it.each(settings)('%s: same lines, packets and times with skipping on and off', (_, options, until) => {
     const [on, off] = [true, false].map((skipPolls) => {
       const world = new NetWorld({ ...options, skipPolls });
+      const answers: string[] = [];
+      world.client(function* body(sys: Sys): Call<void> {
+        // Address, ping of nobody, a refused connection: once at the start, and again half a second later.
+        for (let i = 0; i < 2; i++) {
+          for (const frame of ['4e53010a', '4e530109 0a000209 0b00', '4e530103 0a000202 5000', '4e53010c 01000000']) {
+            answers.push(text(yield* ask(sys, hex(frame))));
+          }
+          const poll = sys.beginPoll();
+          poll.deadline = until - SECOND / 2;
+          poll.clockEvery = 4;
+          yield sys.runPoll();
+        }
+      });
       world.run(until);
       const times = world.machine.events.filter((event) => event.kind === 'packet').map((event) => event.t);
-      return { lines: world.lines, sent: sent(world), times, now: world.machine.kernel.clock.now };
+      return { lines: world.lines, sent: sent(world), times, answers, now: world.machine.kernel.clock.now };
     });
     expect(on).toEqual(off);
   });
