@@ -3,6 +3,7 @@
  * taken as the answer, as the program does it.
  */
 import { formatIpv4, ipv4 } from '../../sim/net/address.ts';
+import type { Ipv4 } from '../../sim/net/address.ts';
 import { recv, routeQuery, WOULD_BLOCK } from '../lib/ipc.ts';
 import type { Call, Route } from '../lib/ipc.ts';
 import { decodeResponse, encodeRequest, Op } from '../netstackd/wire.ts';
@@ -16,26 +17,25 @@ export const RPC_POLLS = 5000;
 export const PING_POLLS = 10_000;
 
 const GATEWAY = ipv4(10, 0, 2, 2);
+/** Network of the two-machine harness. */
+const TWO_NODE_NET = ipv4(10, 42, 0, 0);
 const PING_TIMEOUT_MS = 3000;
 /** Status, address, prefix. */
 const LOCAL_ADDRESS_BYTES = 5;
 
-/** Own address as netstackd gave it in S61. */
-export type LocalAddress = readonly [number, number, number, number];
-
 /** True on a machine of the two-machine harness: 10.42.0.x. */
-export function isTwoNode(address: LocalAddress | null): boolean {
-  return address !== null && address[0] === 10 && address[1] === 42 && address[2] === 0;
+export function isTwoNode(address: Ipv4 | null): boolean {
+  return address !== null && address >>> 8 === TWO_NODE_NET >>> 8;
 }
 
 /** S61 without its place in the table: own address, or null. */
-export function* localAddress(state: SelftestState): Call<LocalAddress | null> {
+export function* localAddress(state: SelftestState): Call<Ipv4 | null> {
   const route = yield* routeQuery(state.sys, 'netstackd');
   if (route === null) return null;
   const response = yield* call(state, route, { op: Op.LOCAL_ADDR, nonce: null }, RPC_POLLS);
   if (response?.status !== 0 || response.body.length < LOCAL_ADDRESS_BYTES) return null;
   const [a = 0, b = 0, c = 0, d = 0] = response.body;
-  return [a, b, c, d];
+  return ipv4(a, b, c, d);
 }
 
 /** S62 without its place in the table: true when the gateway answered. */
@@ -50,7 +50,7 @@ export function* pingGateway(state: SelftestState): Call<boolean> {
 /** S61: prints nothing; the address stays in the state. */
 export function* localAddr(state: SelftestState): Call<boolean> {
   state.localAddress = yield* localAddress(state);
-  if (state.localAddress !== null) state.sys.note('local-address', formatIpv4(ipv4(...state.localAddress)));
+  if (state.localAddress !== null) state.sys.note('local-address', formatIpv4(state.localAddress));
   return true;
 }
 

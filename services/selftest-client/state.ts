@@ -128,6 +128,10 @@ export type StepId =
   | 'S58'
   | 'S59'
   | 'S60'
+  | 'S61'
+  | 'S62'
+  | 'S63'
+  | 'S64'
   | 'S65';
 
 /** A step's body. False: a fatal point (section 9), the task ends with an error. */
@@ -173,8 +177,6 @@ export class SelftestState {
   localAddress: Ipv4 | null = null;
   /** Device public key of S07, compared in S11. */
   deviceKey: Uint8Array | null = null;
-  /** Own IPv4 address of S61, null before and without one. */
-  localAddress: readonly [number, number, number, number] | null = null;
 
   constructor(sys: Sys, options: SelftestOptions) {
     this.sys = sys;
