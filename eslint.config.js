@@ -78,7 +78,7 @@ export default defineConfig(
     },
   },
   {
-    files: ['**/*.js', '**/*.mjs', 'vitest.config.ts'],
+    files: ['**/*.js', '**/*.mjs', 'vitest.config.ts', 'vitest.proof.config.ts'],
     extends: [tseslint.configs.disableTypeChecked],
     languageOptions: {
       parserOptions: { projectService: false },
@@ -91,7 +91,7 @@ export default defineConfig(
   },
   {
     // Their tools ask for a default export.
-    files: ['eslint.config.js', 'vitest.config.ts'],
+    files: ['eslint.config.js', 'vitest.config.ts', 'vitest.proof.config.ts'],
     rules: { 'no-restricted-syntax': 'off' },
   },
 );

@@ -14,12 +14,14 @@ import type { BlockImage } from '../sim/block-image.ts';
 import type { MmioDevice } from '../sim/memory.ts';
 import { Streams } from '../sim/streams.ts';
 import type { TraceListener } from '../sim/trace.ts';
+import { createNetwork } from '../sim/net/network.ts';
 import { VIRTIO_BLK_S_IOERR, VirtioBlk } from '../sim/virtio/blk.ts';
 import type { BlkFaults } from '../sim/virtio/blk.ts';
 import { VirtioMmio } from '../sim/virtio/mmio-transport.ts';
 import { VirtioNet } from '../sim/virtio/net.ts';
 import { VirtioRng } from '../sim/virtio/rng.ts';
 import { FaultPlan } from './fault-plan.ts';
+import { IMAGES } from './images.ts';
 import { kernelImageOf } from './programs.ts';
 import type { Boot, Scenario } from './scenario.ts';
 import { VolatileDisk } from './volatile-disk.ts';
@@ -102,8 +104,18 @@ function createDevice(
   plan: FaultPlan,
 ): MmioDevice {
   switch (kind) {
-    case 'net':
-      return new VirtioMmio(new VirtioNet(), context);
+    case 'net': {
+      const card = new VirtioNet();
+      const { quirks, image } = parts.scenario;
+      const dns = quirks.has('dns-unchecked') ? 'foreign-late' : 'answer';
+      const network = IMAGES.get(image)?.network ?? 'unplugged';
+      createNetwork(
+        network,
+        { dns, faults: plan.packets },
+        { clock: context.clock, trace: context.trace, streams, card },
+      );
+      return new VirtioMmio(card, context);
+    }
     case 'rng': {
       const entropy = streams.stream('virtio-rng');
       return new VirtioMmio(

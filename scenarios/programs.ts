@@ -6,6 +6,7 @@ import type { KernelImage } from '../kernel-model/image.ts';
 import { REFERENCE_ADDRESSES } from '../kernel-model/layout.ts';
 import type { Program } from '../kernel-model/sys.ts';
 import { bundlemgrdProgram } from '../services/bundlemgrd/main.ts';
+import { dsoftbusdProgram } from '../services/dsoftbusd/main.ts';
 import { execdProgram } from '../services/execd/main.ts';
 import { execdContract } from '../services/execd/options.ts';
 import { helloElf } from '../services/execd/payloads/payloads.ts';
@@ -16,6 +17,7 @@ import { serviceProgram } from '../services/lib/entry.ts';
 import { yieldForever } from '../services/lib/ipc.ts';
 import { LOGD_CONTRACT, logdProgram } from '../services/logd/main.ts';
 import { METRICSD_CONTRACT, metricsdProgram } from '../services/metricsd/main.ts';
+import { netstackdProgram } from '../services/netstackd/main.ts';
 import { packagefsdProgram } from '../services/packagefsd/main.ts';
 import { policydProgram } from '../services/policyd/main.ts';
 import { withGrants, withoutGrants } from '../services/policyd/policy.ts';
@@ -170,6 +172,23 @@ function programOf(service: string, definition: ImageDefinition, faults: Faults,
         spanRequesterId: quirks.has('span-requester-id'),
         crashFieldsEmpty: quirks.has('crash-fields'),
         stashAuthorises: quirks.has('stash-authorises'),
+        sinkSlotsUnused: sinkUnused,
+        silentSink,
+        inboxDiscards,
+      });
+    case 'netstackd':
+      return netstackdProgram({
+        smoke: true,
+        receiveMax,
+        errorDropsNonce,
+        dnsUnchecked: quirks.has('dns-unchecked'),
+        connectPortReuse: quirks.has('connect-port-reuse'),
+      });
+    case 'dsoftbusd':
+      return dsoftbusdProgram({
+        receiveMax,
+        proxyUnchecked: quirks.has('proxy-unchecked'),
+        metricsUnrouted,
         sinkSlotsUnused: sinkUnused,
         silentSink,
         inboxDiscards,

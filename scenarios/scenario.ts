@@ -13,11 +13,8 @@ import { IMAGES } from './images.ts';
 import { parseQuirks } from './quirks.ts';
 import type { QuirkSet } from './quirks.ts';
 
-/**
- * Default bound of virtual time, ns: 15 minutes. The longest run of bounded waits that the shipped scenarios hold (a boot
- * without logd) takes under four, and a dead end is found at once anyway.
- */
-export const DEFAULT_MAX_VIRTUAL_NS = 900_000_000_000;
+/** Default bound of virtual time, ns: 30 seconds. A dead end is found at once anyway. */
+export const DEFAULT_MAX_VIRTUAL_NS = 30_000_000_000;
 /** Harts a machine may have, and the largest icount shift. */
 export const MAX_HARTS = 4;
 export const MAX_ICOUNT = 10;

@@ -5,6 +5,7 @@
 import { serviceIdOf } from '../../kernel-model/abi.ts';
 import type { ServiceId } from '../../kernel-model/abi.ts';
 import type { Sys } from '../../kernel-model/sys.ts';
+import type { Ipv4 } from '../../sim/net/address.ts';
 import { NonceGen, ReplyBuffer } from '../lib/correlation.ts';
 import { Inbox } from '../lib/inbox.ts';
 import type { Call } from '../lib/ipc.ts';
@@ -168,6 +169,8 @@ export class SelftestState {
   metrics: MetricsClient | null = null;
   /** Replies of updated that no exchange has asked for yet, oldest first (section 6.9). */
   readonly updatedReplies: Uint8Array[] = [];
+  /** Own IPv4 address of S61, null without one. */
+  localAddress: Ipv4 | null = null;
   /** Device public key of S07, compared in S11. */
   deviceKey: Uint8Array | null = null;
 

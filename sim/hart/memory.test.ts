@@ -2,6 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import type { BusDevice } from '../bus.ts';
 import { assemble } from './asm.ts';
+import { TLB_ENTRIES, TLB_MASK, TLB_STRIDE } from './memory.ts';
 import type { Mapping } from './testing.ts';
 import { bytesOf, CODE, DATA, HartRig, PAGES, RAM_BASE, RAM_PAGES, READ_ONLY } from './testing.ts';
 
@@ -225,6 +226,11 @@ describe('devices', () => {
 });
 
 describe('the TLB', () => {
+  it('has a mask that fits its size', () => {
+    expect(TLB_MASK).toBe((TLB_ENTRIES - 1) * TLB_STRIDE);
+    expect(4096 / TLB_STRIDE).toBe(1 << 9);
+  });
+
   it('keeps pages apart that share an entry, and addresses that differ above bit 31', () => {
     const pages = new Map<number, Mapping>([
       [0x10, { rights: 'rx', page: 1 }],

@@ -1,0 +1,140 @@
+import { describe, expect, it } from 'vitest';
+
+import { IMAGES } from './images.ts';
+import { DEFAULT_MAX_VIRTUAL_NS, MAX_BOOTS, NO_FAULTS, parseGrant, parseScenario } from './scenario.ts';
+import type { Scenario } from './scenario.ts';
+
+function read(text: string): Scenario {
+  const parsed = parseScenario(text, 'x.toml', 'x');
+  if (!parsed.ok) throw new Error(parsed.error);
+  return parsed.value;
+}
+
+function errorOf(text: string): string {
+  const parsed = parseScenario(text, 'x.toml', 'x');
+  return parsed.ok ? 'no error' : parsed.error;
+}
+
+describe('defaults', () => {
+  it('an image is enough: one boot in contract, to the end', () => {
+    expect(read('image = "observability"')).toEqual({
+      name: 'x',
+      description: '',
+      image: 'observability',
+      seed: '1',
+      quirks: new Set(),
+      machine: { harts: 1, icount: IMAGES.get('observability')!.icount, skipPolls: true },
+      firmwareBanner: false,
+      boots: [
+        {
+          until: '0',
+          phase: undefined,
+          maxVirtualNs: DEFAULT_MAX_VIRTUAL_NS,
+          faults: NO_FAULTS,
+          expect: { missing: [], present: [], absent: [], diskKeys: [] },
+        },
+      ],
+    });
+  });
+
+  it('a boot takes what it leaves out from the scenario, key by key', () => {
+    const { boots } = read(`
+      image = "observability"
+      [stop]
+      max-virtual-time = "2s"
+      until-marker = "A"
+      [faults]
+      without = ["logd"]
+      block-writes-fail-from = 3
+      [expect]
+      present = ["p"]
+      [[boot]]
+      [[boot]]
+      stop = { until-marker = "B" }
+      faults = { without = [] }
+      expect = { absent = ["a"] }
+    `);
+    expect(boots.map((boot) => boot.until)).toEqual(['A', 'B']);
+    expect(boots.map((boot) => boot.maxVirtualNs)).toEqual([2_000_000_000, 2_000_000_000]);
+    expect(boots.map((boot) => boot.faults.without)).toEqual([['logd'], []]);
+    expect(boots.map((boot) => boot.faults.blockWritesFailFrom)).toEqual([3, 3]);
+    expect(boots.map((boot) => [boot.expect.present, boot.expect.absent])).toEqual([
+      [['p'], []],
+      [['p'], ['a']],
+    ]);
+  });
+});
+
+describe('errors are one line: file, key, what was expected', () => {
+  it.each([
+    ['', 'x.toml: image: expected a string of 1 to 240 characters on one line'],
+    ['image = 1', 'x.toml: image: expected a string of 1 to 240 characters on one line'],
+    ['image = "nexus"', 'x.toml: image: expected one of default, observability'],
+    [
+      'imagine = "observability"',
+      'x.toml: imagine: unknown key; expected one of description, image, seed, quirks, firmware-banner, machine, stop, faults, expect, boot',
+    ],
+    ['image = "observability"\nmachine = 3', 'x.toml: machine: expected a table'],
+    ['image = "observability"\nseed = 1.5', 'x.toml: seed: expected a whole number from 0 to 9007199254740991'],
+    ['image = "observability"\nseed = -1', 'x.toml: seed: expected a whole number from 0 to 9007199254740991'],
+    ['image = "observability"\nfirmware-banner = "yes"', 'x.toml: firmware-banner: expected true or false'],
+    [
+      'image = "observability"\nquirks = "rollup"',
+      'x.toml: quirks: unknown quirk "rollup": expected none, reference, or names from "nexus-sim quirks"',
+    ],
+    ['image = "observability"\nboot = 1', 'x.toml: boot: expected an array of tables'],
+    ['image = "observability"\nboot = [1]', 'x.toml: boot[0]: expected a table'],
+    [
+      'image = "observability"\n[[boot]]\nseed = 3',
+      'x.toml: boot[0].seed: unknown key; expected one of stop, faults, expect',
+    ],
+    [
+      'image = "observability"\n[expect]\nmissing = "logd: ready"',
+      'x.toml: expect.missing: expected a list of strings',
+    ],
+    [
+      'image = "observability"\n[expect]\nmissing = ["a", ""]',
+      'x.toml: expect.missing[1]: expected a string of 1 to 240 characters on one line',
+    ],
+    [
+      'image = "observability"\n[faults]\nblock-writes-fail-from = -1',
+      'x.toml: faults.block-writes-fail-from: expected a whole number from 0 to 9007199254740991',
+    ],
+    [
+      'image = "observability"\n[faults]\ndead = ["init"]',
+      `x.toml: faults.dead[0]: expected one of ${IMAGES.get('observability')!.services.join(', ')}`,
+    ],
+    [
+      'image = "observability"\n[stop]\nmax-virtual-time = 5',
+      'x.toml: stop.max-virtual-time: expected a string of 1 to 240 characters on one line',
+    ],
+  ])('%j', (text, error) => {
+    expect(errorOf(text)).toBe(error);
+  });
+
+  it('TOML errors name their line', () => {
+    expect(errorOf('image = "observability"\nseed = = 1\n')).toMatch(/^x\.toml:2: .*; expected a TOML document$/);
+  });
+
+  it('bounds text and boots', () => {
+    expect(errorOf(`# ${'x'.repeat(65_536)}`)).toBe('x.toml: expected at most 65536 characters');
+    expect(errorOf(`image = "observability"\n${'[[boot]]\n'.repeat(MAX_BOOTS + 1)}`)).toBe(
+      'x.toml: boot: expected at most 16 boots',
+    );
+  });
+});
+
+describe('parseGrant', () => {
+  it.each([
+    ['metricsd:statefs.write', { subject: 'metricsd', capability: 'statefs.write' }],
+    ['selftest-client:ipc.core', { subject: 'selftest-client', capability: 'ipc.core' }],
+    ['metricsd', null],
+    ['metricsd:', null],
+    [':x', null],
+    ['a:b:c', null],
+    ['A:b', null],
+    [`${'a'.repeat(49)}:b`, null],
+  ])('%s', (text, grant) => {
+    expect(parseGrant(text)).toEqual(grant);
+  });
+});
