@@ -45,6 +45,14 @@ Exit codes: 0 passed, 1 verdict failed, 2 bad usage or input, 70 internal error.
     .option('--phase <name>', 'stop when the ladder is complete up to the end of this phase')
     .option('--seed <n>', 'seed of every stream of chance')
     .option('--smp <n>', 'number of harts, 1 to 4')
+    .addOption(
+      new Option('--variant <name>', 'judge by a variant of the ladder (smp: with two harts)').choices([
+        'smp',
+        'dhcp',
+        'dhcp-strict',
+        'dsoftbus',
+      ]),
+    )
     .option('--disk <file>', 'disk image, created sparse (64 MiB) where there is none; default: in memory')
     .option('--uart-log <file>', 'also write the UART bytes here')
     .option('--trace <file>', 'write the event trace as JSON lines (docs/trace.md)')
@@ -54,6 +62,7 @@ Exit codes: 0 passed, 1 verdict failed, 2 bad usage or input, 70 internal error.
     .option('--without <service>', 'leave a service out of the image (repeatable)', collect)
     .option('--deny <subject:capability>', 'take a capability from a policy subject (repeatable)', collect)
     .option('--allow <subject:capability>', 'give a capability to a policy subject (repeatable)', collect)
+    .option('--fault <kind:key=value,...>', 'inject a fault, see docs/faults.md (repeatable)', collect)
     .option('--firmware-banner', "print the firmware's banner before the kernel")
     .option('--no-poll-skipping', 'simulate every polling round (same bytes, slower)')
     .option('--summary', 'print events and counters at the end')

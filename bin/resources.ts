@@ -7,7 +7,7 @@ import { ladderFile } from '../markers/loader.ts';
 import { UsageError, reasonOf } from './errors.ts';
 
 /** Scenario that `run` takes when none is named. */
-export const DEFAULT_SCENARIO = 'observability';
+export const DEFAULT_SCENARIO = 'default';
 /** Largest scenario file read, bytes. */
 const MAX_SCENARIO_BYTES = 1_048_576;
 

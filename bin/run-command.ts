@@ -7,6 +7,8 @@ import { unknownMarkerHint } from '../markers/nearest.ts';
 import { parseUntil } from '../markers/until.ts';
 import { verdictLines } from '../markers/report.ts';
 import { DURATION_EXPECTED, formatDuration, parseDuration } from '../scenarios/duration.ts';
+import { MAX_FAULTS, parseFault } from '../scenarios/faults.ts';
+import type { Fault } from '../scenarios/faults.ts';
 import { IMAGES } from '../scenarios/images.ts';
 import { parseQuirks } from '../scenarios/quirks.ts';
 import { ScenarioRun } from '../scenarios/run.ts';
@@ -30,6 +32,7 @@ export interface RunOptions {
   readonly phase?: string;
   readonly seed?: string;
   readonly smp?: string;
+  readonly variant?: string;
   readonly disk?: string;
   readonly uartLog?: string;
   readonly trace?: string;
@@ -39,6 +42,7 @@ export interface RunOptions {
   readonly without?: readonly string[];
   readonly deny?: readonly string[];
   readonly allow?: readonly string[];
+  readonly fault?: readonly string[];
   readonly firmwareBanner?: boolean;
   readonly summary?: boolean;
   readonly pollSkipping?: boolean;
@@ -47,6 +51,8 @@ export interface RunOptions {
 
 /** Turns executed before the host gets the thread back: a few milliseconds. */
 const SLICE_TURNS = 20_000;
+/** Harts of the SMP variant. */
+const SMP_HARTS = 2;
 const MAX_SEED = Number.MAX_SAFE_INTEGER;
 
 /** Runs a scenario. The exit code; throws {@link UsageError} for bad input, before anything is written. */
@@ -272,13 +278,19 @@ export function scenarioOf(word: string, options: RunOptions): Scenario {
     seed: options.seed === undefined ? scenario.seed : String(whole('--seed', options.seed, 0, MAX_SEED)),
     quirks: quirks.quirks,
     firmwareBanner: options.firmwareBanner ?? scenario.firmwareBanner,
+    ladder: options.variant ?? scenario.ladder,
     machine: {
       ...scenario.machine,
-      harts: options.smp === undefined ? scenario.machine.harts : whole('--smp', options.smp, 1, MAX_HARTS),
+      harts: options.smp === undefined ? variantHarts(scenario, options) : whole('--smp', options.smp, 1, MAX_HARTS),
       skipPolls: options.pollSkipping ?? scenario.machine.skipPolls,
     },
     boots: scenario.boots.map((boot) => overlay(boot, options)),
   };
+}
+
+/** The SMP ladder needs a second hart; the other variants change nothing in the machine (sheet 85, section 5). */
+function variantHarts(scenario: Scenario, options: RunOptions): number {
+  return options.variant === 'smp' ? Math.max(SMP_HARTS, scenario.machine.harts) : scenario.machine.harts;
 }
 
 function overlay(boot: Boot, options: RunOptions): Boot {
@@ -296,8 +308,18 @@ function overlay(boot: Boot, options: RunOptions): Boot {
       without: [...faults.without, ...(options.without ?? [])],
       deny: [...faults.deny, ...grants('--deny', options.deny)],
       allow: [...faults.allow, ...grants('--allow', options.allow)],
+      inject: [...faults.inject, ...faultsOf(options.fault)],
     },
   };
+}
+
+function faultsOf(words: readonly string[] | undefined): readonly Fault[] {
+  if ((words?.length ?? 0) > MAX_FAULTS) throw new UsageError(`--fault: expected at most ${MAX_FAULTS} of them`);
+  return (words ?? []).map((word) => {
+    const fault = parseFault(word);
+    if (!fault.ok) throw new UsageError(`--fault ${word}: ${fault.error}`);
+    return fault.value;
+  });
 }
 
 function grants(flag: string, words: readonly string[] | undefined): readonly Grant[] {

@@ -12,19 +12,21 @@ import type { Stop } from '../sim/hart/hart.ts';
 import { CSR_TIME } from '../sim/hart/isa.ts';
 import { HartMemory, PAGE_FAULT } from '../sim/hart/memory.ts';
 import type { Access as HartAccess, AddressSpace as HartSpace } from '../sim/hart/memory.ts';
+import { HIGH } from '../sim/hart/state.ts';
 import { Cause } from '../sim/hart/trap.ts';
 import { assert, unreachable } from '../sim/assert.ts';
-import { Nr, PAGE_SIZE } from './abi.ts';
+import { Nr, PAGE_SIZE, USER_VA_LIMIT } from './abi.ts';
 import { Access, NO_TRANSLATION } from './address-space.ts';
 import type { AddressSpace } from './address-space.ts';
 import { PF_X, PT_LOAD } from './elf.ts';
 import type { ElfFile } from './elf.ts';
+import { idleRound } from './idle-loop.ts';
 import type { Kernel } from './kernel.ts';
 import { memoryOf } from './kernel-memory.ts';
 import type { BodyOf } from './kernel-memory.ts';
 import { GuestFault } from './memory-side.ts';
 import type { GuestFaultKind } from './memory-side.ts';
-import { registerToNumber } from './registers.ts';
+import { wordsToNumber } from './registers.ts';
 import type { Program, Sys, Syscall } from './sys.ts';
 import type { Task } from './task.ts';
 
@@ -34,7 +36,12 @@ export const TURN_INSTRUCTIONS = 1024;
 /** Registers by number. */
 const X = { ra: 1, sp: 2, gp: 3, t0: 5, t1: 6, t2: 7, a0: 10, a1: 11, a7: 17 } as const;
 const REGISTERS = 32;
-const ECALL_LENGTH = 4n;
+const ECALL_LENGTH = 4;
+/** Argument registers a0..a5, and where the raw door has a7. */
+const ARGUMENTS = 6;
+const DOOR_A7 = 7;
+/** No address of an instruction. */
+const NO_PC = -1;
 /** ns per tick of the time CSR. */
 const TICK_NS = 100;
 
@@ -139,16 +146,23 @@ class HartTask {
     hart.setX(X.gp, BigInt(task.frame.gp));
     hart.setX(X.ra, BigInt(task.frame.ra));
     hart.state.pc = BigInt(task.frame.pc);
+    const words = wordsOf(sys);
     let stepwise = false;
+    let lastYield = NO_PC;
     for (;;) {
       const stop = this.#compute(hart, counters, stepwise);
       if (stop.reason === 'budget') {
         yield sys.slice();
       } else if (stop.cause === Cause.ecallFromU) {
-        enterKernel(hart, task, sys);
+        enterKernel(hart, task, words);
+        const pc = task.frame.pc;
         const result = yield sys.ecallPrepared();
-        leaveKernel(hart, task, sys);
-        if (result === 0 && sys.regs[7] === BigInt(Nr.MMIO_MAP)) stepwise = true;
+        leaveKernel(hart, task, words);
+        if (words[2 * DOOR_A7] === Nr.YIELD && words[2 * DOOR_A7 + 1] === 0 && pc !== lastYield) {
+          lastYield = pc;
+          yield* idle(hart, user, sys, pc);
+        }
+        if (result === 0 && words[2 * DOOR_A7] === Nr.MMIO_MAP) stepwise = true;
       } else {
         throw faultOf(hart, stop);
       }
@@ -178,28 +192,62 @@ class HartTask {
   }
 }
 
+/** Where the code after the YIELD at `pc` yields for ever, its rounds are left to the kernel; else nothing happens. */
+function* idle({ memory }: Hart, user: UserSpace, sys: Sys, pc: number): Generator<Syscall, void, number> {
+  // Code that others may write can change; user code lies below the limit.
+  const fetch = (at: number): number | null =>
+    at >= 0 && at < USER_VA_LIMIT && memory.fetch(at | 0, 0) ? memory.low : null;
+  const instructions = idleRound(fetch, pc);
+  if (instructions === 0 || user.foreignCode) return;
+  sys.beginPoll().roundCost = instructions;
+  yield sys.runPoll();
+  assert(false, 'a poll without conditions ended');
+}
+
+/** The raw door's registers as words, low half first: a bigint for each of them would cost more than the call. */
+function wordsOf(sys: Sys): Uint32Array {
+  return new Uint32Array(sys.regs.buffer, sys.regs.byteOffset, 2 * sys.regs.length);
+}
+
 /** Registers into the raw door, and the frame that the kernel keeps (sheet 10, section 7.4: the one of the last syscall). */
-function enterKernel(hart: Hart, task: Task, sys: Sys): void {
-  const { regs } = sys;
-  for (let i = 0; i < 6; i++) regs[i] = hart.getX(X.a0 + i);
-  regs[7] = hart.getX(X.a7);
+function enterKernel({ state }: Hart, task: Task, words: Uint32Array): void {
+  const { x } = state;
+  for (let i = 0; i < ARGUMENTS; i++) copyRegister(x, X.a0 + i, words, i);
+  copyRegister(x, X.a7, words, DOOR_A7);
   const { frame } = task;
-  frame.pc = registerToNumber(hart.state.pc);
-  frame.sp = registerToNumber(hart.getX(X.sp));
-  frame.gp = registerToNumber(hart.getX(X.gp));
-  frame.ra = registerToNumber(hart.getX(X.ra));
+  frame.pc = wordsToNumber(state.pcLow >>> 0, state.pcHigh >>> 0);
+  frame.sp = registerNumber(x, X.sp);
+  frame.gp = registerNumber(x, X.gp);
+  frame.ra = registerNumber(x, X.ra);
 }
 
 /** Results into registers; the trap has destroyed t0 to t2 (sheet 05, section 16.2; sheet 10, Q9). */
-function leaveKernel(hart: Hart, task: Task, sys: Sys): void {
-  const { regs } = sys;
-  hart.setX(X.a0, regs[0] ?? 0n);
-  hart.setX(X.a1, regs[1] ?? 0n);
-  hart.setX(X.t0, 0n);
-  hart.setX(X.t1, 0n);
-  hart.setX(X.t2, hart.getX(X.sp));
-  hart.state.pc += ECALL_LENGTH;
-  task.frame.pc = registerToNumber(hart.state.pc);
+function leaveKernel({ state }: Hart, task: Task, words: Uint32Array): void {
+  const { x } = state;
+  x[X.a0] = words[0] ?? 0;
+  x[X.a0 + HIGH] = words[1] ?? 0;
+  x[X.a1] = words[2] ?? 0;
+  x[X.a1 + HIGH] = words[3] ?? 0;
+  for (const t of [X.t0, X.t1]) {
+    x[t] = 0;
+    x[t + HIGH] = 0;
+  }
+  x[X.t2] = x[X.sp] ?? 0;
+  x[X.t2 + HIGH] = x[X.sp + HIGH] ?? 0;
+  const next = (state.pcLow + ECALL_LENGTH) | 0;
+  // The ecall has an even address: only its successor's low word can be below 4.
+  if (next >>> 0 < ECALL_LENGTH) state.pcHigh = (state.pcHigh + 1) | 0;
+  state.pcLow = next;
+  task.frame.pc = wordsToNumber(next >>> 0, state.pcHigh >>> 0);
+}
+
+function copyRegister(x: Int32Array, register: number, words: Uint32Array, at: number): void {
+  words[2 * at] = x[register] ?? 0;
+  words[2 * at + 1] = x[register + HIGH] ?? 0;
+}
+
+function registerNumber(x: Int32Array, register: number): number {
+  return wordsToNumber((x[register] ?? 0) >>> 0, (x[register + HIGH] ?? 0) >>> 0);
 }
 
 function faultOf(hart: Hart, stop: Stop): GuestFault {

@@ -13,6 +13,7 @@ import { Blocking } from './blocking.ts';
 import { costsAt } from './cost.ts';
 import type { Costs } from './cost.ts';
 import { closeOrder, Router } from './endpoint.ts';
+import type { KernelFaults } from './fault-port.ts';
 import type { KernelImage } from './image.ts';
 import { KernelUart } from './kernel-uart.ts';
 import type { UartSink } from './kernel-uart.ts';
@@ -90,6 +91,8 @@ export class Kernel {
   #stopping = false;
   /** Limit of the current run, absolute ns. */
   until = Infinity;
+  /** The run's faults; null in an undisturbed run. */
+  faults: KernelFaults | null = null;
 
   constructor(deps: KernelDeps) {
     this.board = deps.board;
@@ -259,7 +262,8 @@ export class Kernel {
   }
 
   #turn(task: Task): void {
-    if (!task.retry) {
+    const again = task.retry;
+    if (!again) {
       this.idleTurns = 0;
       if (!this.#resume(task)) return;
       if (this.#stopping) {
@@ -285,7 +289,8 @@ export class Kernel {
     }
     const started = this.clock.now;
     const quiet = this.scheduler.linesLeft === 0;
-    const result = handlerOf(nr)(this, task, request);
+    const failed = this.faults === null || again ? 0 : this.#failedBy(this.faults, task, nr);
+    const result = failed === 0 ? handlerOf(nr)(this, task, request) : failed;
     if (result > BLOCKED) {
       task.retry = false;
       if (wasLone) {
@@ -297,6 +302,13 @@ export class Kernel {
       task.retry = result !== SWITCHED;
       if (task.lone && wasLone && quiet) task.loneCost = this.clock.now - started;
     }
+  }
+
+  /** The negative errno that a fault gives this syscall, charged as a rejected one; 0: none. */
+  #failedBy(faults: KernelFaults, task: Task, nr: number): number {
+    const errno = faults.onSyscall(task, nr === Macro.ECALL ? Number(task.sys.regs[7] ?? 0n) : nr);
+    if (errno !== 0) this.charge(this.costs.rejected);
+    return -errno;
   }
 
   /** Resumes the program; false when it ended instead of asking for something. */

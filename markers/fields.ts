@@ -69,6 +69,12 @@ export class Fields {
     return value.map((entry: unknown, index) => this.checkText(entry, `${key}[${index}]`));
   }
 
+  /** A text, or a whole number as text. */
+  word(key: string): string {
+    const value = this.table[key];
+    return typeof value === 'number' && Number.isSafeInteger(value) ? String(value) : this.text(key);
+  }
+
   optionalTexts(key: string): readonly string[] | undefined {
     return this.has(key) ? this.texts(key) : undefined;
   }
@@ -95,7 +101,7 @@ export class Fields {
   }
 
   /** The tables of an array of tables; an absent one counts as empty. */
-  subs(key: string, known: readonly string[]): readonly Fields[] {
+  subs(key: string, known: readonly string[] | undefined): readonly Fields[] {
     const value = this.table[key] ?? [];
     if (!Array.isArray(value)) return this.fail(key, 'expected an array of tables');
     if (value.length > MAX_LIST) return this.fail(key, `expected at most ${MAX_LIST} entries`);

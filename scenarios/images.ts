@@ -2,6 +2,7 @@
  * The images the simulator can boot, as data (design, decision 6): services in spawn order, the required ones, the
  * selftest's steps, the machine's default, the ladder.
  */
+import type { NetworkKind } from '../sim/net/network.ts';
 import type { StepId } from '../services/selftest-client/state.ts';
 
 /** One image. */
@@ -15,6 +16,8 @@ export interface ImageDefinition {
   readonly steps: readonly StepId[];
   /** Default shift of ns per instruction. */
   readonly icount: number;
+  /** What is behind its network card. */
+  readonly network: NetworkKind;
   /** Name of its ladder. */
   readonly ladder: string;
 }
@@ -122,6 +125,7 @@ const OBSERVABILITY: ImageDefinition = {
     'S65',
   ],
   icount: 1,
+  network: 'unplugged',
   ladder: 'observability',
 };
 
@@ -192,6 +196,7 @@ const DEFAULT: ImageDefinition = {
     'S65',
   ],
   icount: 1,
+  network: 'user',
   ladder: 'default',
 };
 

@@ -14,13 +14,16 @@ import type { BlockImage } from '../sim/block-image.ts';
 import type { MmioDevice } from '../sim/memory.ts';
 import { Streams } from '../sim/streams.ts';
 import type { TraceListener } from '../sim/trace.ts';
+import { createNetwork } from '../sim/net/network.ts';
 import { VIRTIO_BLK_S_IOERR, VirtioBlk } from '../sim/virtio/blk.ts';
 import type { BlkFaults } from '../sim/virtio/blk.ts';
 import { VirtioMmio } from '../sim/virtio/mmio-transport.ts';
 import { VirtioNet } from '../sim/virtio/net.ts';
 import { VirtioRng } from '../sim/virtio/rng.ts';
+import { FaultPlan } from './fault-plan.ts';
 import { kernelImageOf } from './programs.ts';
 import type { Boot, Scenario } from './scenario.ts';
+import { VolatileDisk } from './volatile-disk.ts';
 
 /** What a machine needs from its owner. */
 export interface MachineParts {
@@ -48,24 +51,31 @@ export function buildMachine(parts: MachineParts): Machine {
   const streams = new Streams(scenario.seed, parts.bootNumber);
   let stopped = false;
   let halt = (): void => undefined;
+  const plan = new FaultPlan(boot.faults.inject, (name, detail) => {
+    if (board.trace.on) board.trace.emit({ kind: 'fault', name, detail });
+  });
+  const disk = boot.faults.inject.length === 0 ? parts.disk : new VolatileDisk(parts.disk, plan, () => halt());
   const description = { ...VIRT_BOARD, harts: scenario.machine.harts };
-  const board = buildBoard(description, {
+  const board: Board = buildBoard(description, {
     uartSink: (byte) => {
       if (!stopped) parts.uart(byte);
     },
     onFinish: () => halt(),
     virtio: description.virtio.slots.flatMap((kind, slot): readonly VirtioFactory[] =>
-      kind === 'empty' ? [] : [{ slot, create: (context) => createDevice(kind, context, parts, streams) }],
+      kind === 'empty'
+        ? []
+        : [{ slot, create: (context) => createDevice(kind, context, { ...parts, disk }, streams, plan) }],
     ),
   });
   for (const listener of parts.traceListeners) board.trace.listen(listener);
   const kernel = new Kernel({
     board: { clock: board.clock, trace: board.trace, memory: board.ram },
     uart: { transmit: (byte) => board.uart.write(0, 1, byte) },
-    image: kernelImageOf(scenario, boot),
+    image: kernelImageOf(scenario, boot, plan),
     memory: kernelMemory({ bus: board.bus, bodyOf: hartBodies(board.bus) }),
-    boot: bootSequence({ ipi: aclintPort(board.mswi, board.harts) }),
+    boot: bootSequence({ ipi: aclintPort(board.mswi, board.harts), selftest: plan.selftestParts }),
   });
+  kernel.faults = plan.kernelFaults(kernel);
   // The firmware prints before the kernel's first instruction; its time is part of the power-on (sheet 05, section 3.2).
   if (scenario.firmwareBanner) board.uart.transmit(firmwareBanner(scenario.machine.harts));
   const stop = (): void => {
@@ -73,6 +83,13 @@ export function buildMachine(parts: MachineParts): Machine {
     kernel.requestStop();
   };
   halt = stop;
+  const { powerNs } = plan;
+  if (powerNs !== null && disk instanceof VolatileDisk) {
+    board.clock.schedule(powerNs, () => {
+      plan.reportTimedCut();
+      disk.cut();
+    });
+  }
   return { board, kernel, stop };
 }
 
@@ -83,10 +100,16 @@ function createDevice(
   context: DeviceContext,
   parts: MachineParts,
   streams: Streams,
+  plan: FaultPlan,
 ): MmioDevice {
   switch (kind) {
-    case 'net':
-      return new VirtioMmio(new VirtioNet(), context);
+    case 'net': {
+      const card = new VirtioNet();
+      const { quirks, machine } = parts.scenario;
+      const dns = quirks.has('dns-unchecked') ? 'foreign-late' : 'answer';
+      createNetwork(machine.network, { dns }, { clock: context.clock, trace: context.trace, streams, card });
+      return new VirtioMmio(card, context);
+    }
     case 'rng': {
       const entropy = streams.stream('virtio-rng');
       return new VirtioMmio(
@@ -94,20 +117,23 @@ function createDevice(
           fill: (target) => {
             entropy.fill(target);
           },
+          available: (wanted) => plan.entropy(wanted),
         }),
         context,
       );
     }
     case 'blk':
-      return new VirtioMmio(new VirtioBlk(parts.disk, { faults: diskFaults(parts.boot, context) }), context);
+      return new VirtioMmio(new VirtioBlk(parts.disk, { faults: diskFaults(parts.boot, context, plan) }), context);
   }
 }
 
 /** The boot's disk faults as the device's plan; each hit is a trace event. */
-function diskFaults(boot: Boot, context: DeviceContext): BlkFaults {
+function diskFaults(boot: Boot, context: DeviceContext, plan: FaultPlan): BlkFaults {
   const from = boot.faults.blockWritesFailFrom;
   return {
     onRequest: (request) => {
+      const planned = plan.onBlock(request);
+      if (planned !== null) return planned;
       if (from === null || request.op !== 'write' || request.index < from) return null;
       if (context.trace.on) {
         context.trace.emit({

@@ -6,6 +6,7 @@ import type { KernelImage } from '../kernel-model/image.ts';
 import { REFERENCE_ADDRESSES } from '../kernel-model/layout.ts';
 import type { Program } from '../kernel-model/sys.ts';
 import { bundlemgrdProgram } from '../services/bundlemgrd/main.ts';
+import { dsoftbusdProgram } from '../services/dsoftbusd/main.ts';
 import { execdProgram } from '../services/execd/main.ts';
 import { execdContract } from '../services/execd/options.ts';
 import { helloElf } from '../services/execd/payloads/payloads.ts';
@@ -16,6 +17,7 @@ import { serviceProgram } from '../services/lib/entry.ts';
 import { yieldForever } from '../services/lib/ipc.ts';
 import { LOGD_CONTRACT, logdProgram } from '../services/logd/main.ts';
 import { METRICSD_CONTRACT, metricsdProgram } from '../services/metricsd/main.ts';
+import { netstackdProgram } from '../services/netstackd/main.ts';
 import { packagefsdProgram } from '../services/packagefsd/main.ts';
 import { policydProgram } from '../services/policyd/main.ts';
 import { withGrants, withoutGrants } from '../services/policyd/policy.ts';
@@ -31,6 +33,8 @@ import { statefsdProgram } from '../services/statefsd/main.ts';
 import { assert } from '../sim/assert.ts';
 import { initElf, serviceElf } from './elfs.ts';
 import { DEFAULT_STACK_PAGES, IMAGES, SLOT_ORDER, STACK_PAGES } from './images.ts';
+import type { FaultPlan } from './fault-plan.ts';
+import { INIT_NAME } from './faults.ts';
 import type { ImageDefinition } from './images.ts';
 import type { QuirkSet } from './quirks.ts';
 import type { Boot, Faults, Scenario } from './scenario.ts';
@@ -44,16 +48,18 @@ const RECEIVE_MAX = 8192;
 const RECEIVE_CUT = 512;
 
 /** The kernel's boot image for one boot of a scenario. */
-export function kernelImageOf(scenario: Scenario, boot: Boot): KernelImage {
+export function kernelImageOf(scenario: Scenario, boot: Boot, plan: FaultPlan): KernelImage {
   const definition = IMAGES.get(scenario.image);
   assert(definition !== undefined, 'the scenario names no image');
   const { quirks } = scenario;
-  const programs = new Map<string, Program>([[INIT, initProgram(initOptions(definition, boot.faults, quirks))]]);
+  const programs = new Map<string, Program>([
+    [INIT, plan.program(INIT_NAME, initProgram(initOptions(definition, boot.faults, quirks, plan)))],
+  ]);
   for (const service of presentServices(definition, boot.faults)) {
-    programs.set(service, programOf(service, definition, boot.faults, quirks));
+    programs.set(service, plan.program(service, programOf(service, definition, boot.faults, quirks)));
   }
   return {
-    initElf: initElf(INIT),
+    initElf: plan.elf(INIT_NAME, initElf(INIT)),
     initName: INIT,
     qosAdministrators: QOS_ADMINISTRATORS,
     programs,
@@ -74,12 +80,12 @@ function presentServices(definition: ImageDefinition, faults: Faults): readonly 
   return definition.services.filter((service) => !faults.without.includes(service));
 }
 
-function initOptions(definition: ImageDefinition, faults: Faults, quirks: QuirkSet): InitOptions {
+function initOptions(definition: ImageDefinition, faults: Faults, quirks: QuirkSet, plan: FaultPlan): InitOptions {
   return {
     services: presentServices(definition, faults).map((name) => ({
       name,
       stackPages: STACK_PAGES.get(name) ?? DEFAULT_STACK_PAGES,
-      elf: serviceElf(name),
+      elf: plan.elf(name, serviceElf(name)),
     })),
     slotOrder: SLOT_ORDER,
     required: definition.required.filter((service) => !faults.without.includes(service)),
@@ -166,6 +172,23 @@ function programOf(service: string, definition: ImageDefinition, faults: Faults,
         spanRequesterId: quirks.has('span-requester-id'),
         crashFieldsEmpty: quirks.has('crash-fields'),
         stashAuthorises: quirks.has('stash-authorises'),
+        sinkSlotsUnused: sinkUnused,
+        silentSink,
+        inboxDiscards,
+      });
+    case 'netstackd':
+      return netstackdProgram({
+        smoke: true,
+        receiveMax,
+        errorDropsNonce,
+        dnsUnchecked: quirks.has('dns-unchecked'),
+        connectPortReuse: quirks.has('connect-port-reuse'),
+      });
+    case 'dsoftbusd':
+      return dsoftbusdProgram({
+        receiveMax,
+        proxyUnchecked: quirks.has('proxy-unchecked'),
+        metricsUnrouted,
         sinkSlotsUnused: sinkUnused,
         silentSink,
         inboxDiscards,

@@ -13,7 +13,6 @@ import { diskKeys } from './disk.ts';
 import { formatDuration } from './duration.ts';
 import { Goal } from './goal.ts';
 import type { GoalKind, GoalVerdict } from './goal.ts';
-import { IMAGES } from './images.ts';
 import { buildMachine } from './machine.ts';
 import type { Machine } from './machine.ts';
 import type { Boot, Scenario } from './scenario.ts';
@@ -71,7 +70,7 @@ export class ScenarioRun {
 
   /** Prepares a run. Error: a ladder or phase that does not exist, one line (exit code 2). */
   static prepare(scenario: Scenario, env: RunEnvironment): Result<ScenarioRun> {
-    const ladder = loadLadder(IMAGES.get(scenario.image)?.ladder ?? scenario.image, env.ladders);
+    const ladder = loadLadder(scenario.ladder, env.ladders);
     if (!ladder.ok) return ladder;
     const goals: Goal[] = [];
     for (const boot of scenario.boots) {

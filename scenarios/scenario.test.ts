@@ -69,7 +69,7 @@ describe('errors are one line: file, key, what was expected', () => {
   it.each([
     ['', 'x.toml: image: expected a string of 1 to 240 characters on one line'],
     ['image = 1', 'x.toml: image: expected a string of 1 to 240 characters on one line'],
-    ['image = "nexus"', 'x.toml: image: expected one of observability'],
+    ['image = "nexus"', 'x.toml: image: expected one of default, observability'],
     [
       'imagine = "observability"',
       'x.toml: imagine: unknown key; expected one of description, image, seed, quirks, firmware-banner, machine, stop, faults, expect, boot',

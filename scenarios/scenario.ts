@@ -7,6 +7,9 @@ import { parse } from 'smol-toml';
 import { FieldFault, Fields, MAX_LADDER_TEXT } from '../markers/fields.ts';
 import type { Result } from '../markers/ladder.ts';
 import { DURATION_EXPECTED, parseDuration } from './duration.ts';
+import type { NetworkKind } from '../sim/net/network.ts';
+import { readFaultTables } from './fault-tables.ts';
+import type { Fault } from './faults.ts';
 import { IMAGES } from './images.ts';
 import { parseQuirks } from './quirks.ts';
 import type { QuirkSet } from './quirks.ts';
@@ -25,6 +28,8 @@ export interface MachineOptions {
   /** ns per instruction = 2 ** icount (sheet 05, section 5). */
   readonly icount: number;
   readonly skipPolls: boolean;
+  /** What is behind the network card. */
+  readonly network: NetworkKind;
 }
 
 /** A capability of a policy subject, `subject:capability`. */
@@ -48,6 +53,8 @@ export interface Faults {
   readonly blockWritesFailFrom: number | null;
   /** logd answers APPENDs with OK and stores nothing. */
   readonly logdDropsAppends: boolean;
+  /** Faults of docs/faults.md. */
+  readonly inject: readonly Fault[];
 }
 
 export const NO_FAULTS: Faults = {
@@ -58,6 +65,7 @@ export const NO_FAULTS: Faults = {
   dead: [],
   blockWritesFailFrom: null,
   logdDropsAppends: false,
+  inject: [],
 };
 
 /** What one boot must show. */
@@ -86,6 +94,8 @@ export interface Scenario {
   readonly name: string;
   readonly description: string;
   readonly image: string;
+  /** Name of the ladder that judges it: the image's own, or a variant of it. */
+  readonly ladder: string;
   readonly seed: string;
   readonly quirks: QuirkSet;
   readonly machine: MachineOptions;
@@ -96,12 +106,14 @@ export interface Scenario {
 const TOP_KEYS = [
   'description',
   'image',
+  'ladder',
   'seed',
   'quirks',
   'firmware-banner',
   'machine',
   'stop',
   'faults',
+  'fault',
   'expect',
   'boot',
 ];
@@ -125,24 +137,28 @@ function readScenario(text: string, file: string, name: string): Scenario {
   const image = top.text('image');
   const definition = IMAGES.get(image);
   if (definition === undefined) return top.fail('image', `expected one of ${[...IMAGES.keys()].join(', ')}`);
-  const machine = top.sub('machine', ['harts', 'icount', 'skip-polls']);
+  const machine = top.sub('machine', ['harts', 'icount', 'skip-polls', 'network']);
   const base = readBoot(
     top,
     { until: '0', phase: undefined, maxVirtualNs: DEFAULT_MAX_VIRTUAL_NS, faults: NO_FAULTS, expect: NOTHING },
     definition.services,
   );
-  const boots = top.subs('boot', ['stop', 'faults', 'expect']).map((boot) => readBoot(boot, base, definition.services));
+  const boots = top
+    .subs('boot', ['stop', 'faults', 'fault', 'expect'])
+    .map((boot) => readBoot(boot, base, definition.services));
   if (boots.length > MAX_BOOTS) return top.fail('boot', `expected at most ${MAX_BOOTS} boots`);
   return {
     name,
     description: top.optionalText('description') ?? '',
     image,
+    ladder: top.optionalText('ladder') ?? definition.ladder,
     seed: readSeed(top),
     quirks: readQuirks(top),
     machine: {
       harts: machine.optionalInteger('harts', 1, MAX_HARTS) ?? 1,
       icount: machine.optionalInteger('icount', 0, MAX_ICOUNT) ?? definition.icount,
       skipPolls: machine.optionalBoolean('skip-polls') ?? true,
+      network: readNetwork(machine) ?? definition.network,
     },
     firmwareBanner: top.optionalBoolean('firmware-banner') ?? false,
     boots: boots.length === 0 ? [base] : boots,
@@ -158,6 +174,14 @@ function parseToml(text: string, file: string): unknown {
     const place = error instanceof Error && 'line' in error ? `:${String(error.line)}` : '';
     throw new FieldFault(`${file}${place}: ${head ?? ''}; expected a TOML document`);
   }
+}
+
+const NETWORKS: readonly NetworkKind[] = ['user', 'silent', 'unplugged'];
+
+function readNetwork(machine: Fields): NetworkKind | undefined {
+  const text = machine.optionalText('network');
+  if (text === undefined) return undefined;
+  return NETWORKS.find((kind) => kind === text) ?? machine.fail('network', `expected one of ${NETWORKS.join(', ')}`);
 }
 
 function readSeed(top: Fields): string {
@@ -182,7 +206,10 @@ function readBoot(fields: Fields, base: Boot, services: readonly string[]): Boot
     until: stop.optionalText('until-marker') ?? base.until,
     phase: stop.optionalText('phase') ?? base.phase,
     maxVirtualNs,
-    faults: readFaults(fields.sub('faults', FAULT_KEYS), base.faults, services),
+    faults: {
+      ...readFaults(fields.sub('faults', FAULT_KEYS), base.faults, services),
+      inject: fields.has('fault') ? readFaultTables(fields) : base.faults.inject,
+    },
     expect: {
       missing: expect.optionalTexts('missing') ?? base.expect.missing,
       present: expect.optionalTexts('present') ?? base.expect.present,
@@ -192,7 +219,7 @@ function readBoot(fields: Fields, base: Boot, services: readonly string[]): Boot
   };
 }
 
-function readFaults(faults: Fields, base: Faults, services: readonly string[]): Faults {
+function readFaults(faults: Fields, base: Faults, services: readonly string[]): Omit<Faults, 'inject'> {
   return {
     without: readServices(faults, 'without', services) ?? base.without,
     deny: readGrants(faults, 'deny') ?? base.deny,

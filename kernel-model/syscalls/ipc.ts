@@ -7,6 +7,7 @@ import type { ServiceId } from '../abi.ts';
 import { traceCap } from '../captable.ts';
 import type { Capability } from '../captable.ts';
 import type { Message } from '../endpoint.ts';
+import { sendUnder } from '../fault-port.ts';
 import type { Kernel } from '../kernel.ts';
 import type { Syscall } from '../sys.ts';
 import type { Task } from '../task.ts';
@@ -97,8 +98,13 @@ export function ipcSendV1(kernel: Kernel, task: Task, request: Syscall): number 
     moved,
     serviceId: task.serviceId,
   };
-  router.append(id, message);
   traceSend(kernel, id, message);
+  const fault = kernel.faults === null ? null : kernel.faults.onSend(task, id, message.payload);
+  if (fault !== null) {
+    sendUnder(kernel, id, message, fault);
+    return len;
+  }
+  router.append(id, message);
   const waiters = router.endpoints[id]?.recvWaiters;
   if (waiters !== undefined && waiters.length > 0) kernel.wake(waiters.shift() ?? -1);
   return len;

@@ -151,7 +151,7 @@ function boot(
   });
   wire('selftest-client', selftest, { 0xf: request, 0x10: reply, 0x15: logRequest, 0x16: logReply, 0x40: nobody });
   kernel.start();
-  kernel.run({ untilNs: 20 * S, maxSteps: 400_000 });
+  kernel.run({ untilNs: 20 * S, maxSteps: 120_000 });
   return { kernel, lines: String.fromCharCode(...bytes).split(/\r?\n/) };
 }
 
@@ -259,7 +259,7 @@ describe('execd under the kernel', () => {
   it('OBS-9: metricsd takes execd’s counters and spans, and they arrive in logd', () => {
     const told = (options: Partial<ExecdOptions>): string[] => {
       const { lines } = boot(function* (ask, sys) {
-        yield* ask(exec(1));
+        yield* ask(exec(2));
         yield* ask(
           encodeRequest({ op: 'exec_image', image: 1, stackPages: 1, requester: requester(ascii('nobody'))! }),
         );

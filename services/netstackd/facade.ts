@@ -7,9 +7,9 @@ import { unreachable } from '../../sim/assert.ts';
 import type { Call } from '../lib/ipc.ts';
 import { UdpSocket } from './datagram-sockets.ts';
 import { CONNECT_BUFFER, exhausted, LISTEN_BUFFER, LOOP_BUFFER, TCP_SOCKET_BYTES, UDP_BUFFER } from './heap.ts';
-import type { HeapFault , Heap} from './heap.ts';
+import type { HeapFault, Heap } from './heap.ts';
 import { UDP_SEND_MAX } from './net.ts';
-import type { NetError , Net} from './net.ts';
+import type { NetError, Net } from './net.ts';
 import type { NetstackdOptions } from './options.ts';
 import { isLoopTcp, isLoopUdp, LOOP_IP, SocketTables } from './tables.ts';
 import {

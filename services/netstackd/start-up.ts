@@ -23,8 +23,8 @@ export const NET_MMIO_SLOT = 48;
 /** How long the driver is tried. */
 export const DRIVER_WAIT_NS = 20_000 * MS;
 /** After that time attempts come once per {@link DRIVER_RETRY_NS}: nobody grants the window that late. */
-const DRIVER_EAGER_NS = 500 * MS;
-const DRIVER_RETRY_NS = MS;
+const DRIVER_EAGER_NS = 250 * MS;
+const DRIVER_RETRY_NS = 10 * MS;
 
 /** Bounds of the DHCP loop, in ms of poll time. */
 export const DHCP_BOUND_SMOKE = 30_000;

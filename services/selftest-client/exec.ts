@@ -1,5 +1,5 @@
 /** Steps on execd: S35 to S39 (sheet 80, section 6.13). Children are real processes; their own lines come from them. */
-import { CLOCK_EVERY, budgetOf, sendWithin, recvWithin, yields } from '../lib/ipc.ts';
+import { TIMEOUT, budgetOf, sendWithin, recvWithin, yields } from '../lib/ipc.ts';
 import type { Budget, Call } from '../lib/ipc.ts';
 import { ascii, hex16 } from '../lib/text.ts';
 import { MS, concat, exchangeBg, exchangeKc, le, startsWith } from './io.ts';
@@ -101,8 +101,7 @@ function* spawn(state: SelftestState, image: number): Call<number | null> {
   const sending = yield* budgetOf(sys, SPAWN_NS);
   const sent = yield* sendWithin(sys, PAIR.send, frame, sending);
   if (sent < 0) {
-    const timedOut = sending.round % CLOCK_EVERY === 0 && sending.round > 0;
-    yield* state.say(`SELFTEST: execd spawn send ${timedOut ? 'timeout' : 'fail'}`);
+    yield* state.say(`SELFTEST: execd spawn send ${sent === TIMEOUT ? 'timeout' : 'fail'}`);
     return null;
   }
   yield sys.yieldCpu();

@@ -90,6 +90,12 @@ describe('reservation', () => {
     expect(rig.peek64(DATA)).toBe(0x5_0000_0001n);
   });
 
+  it('fails after lr.d where sc.w finds only the lower word of the value, and stores nothing', () => {
+    const rig = run('lr.d t0, (s0)\n sc.w a0, zero, (s0)\n ecall', (it) => it.poke64(DATA, 0x5_0000_0001n));
+    expect(rig.hart.getX(A0)).toBe(1n);
+    expect(rig.peek64(DATA)).toBe(0x5_0000_0001n);
+  });
+
   it('is dropped by a trap', () => {
     for (const trap of ['ebreak', 'ecall', '.word 0', 'ld t2, 0(zero)']) {
       const rig = run(`lr.d t0, (s0)\n${trap}`);

@@ -24,10 +24,7 @@ export function executeAtomic(
   if (op === Op['sc.w'] || op === Op['sc.d']) return storeConditional(state, memory, double, rd, rs1, rs2);
   const width = double ? 8 : 4;
   const isLr = op === Op['lr.w'] || op === Op['lr.d'];
-  if ((low & (width - 1)) !== 0) {
-    memory.raise(isLr ? Cause.loadMisaligned : Cause.storeMisaligned, low, high);
-    return false;
-  }
+  if ((low & (width - 1)) !== 0) return memory.raise(isLr ? Cause.loadMisaligned : Cause.storeMisaligned, low, high);
   if (!(isLr ? memory.load(low, high, width) : memory.loadToModify(low, high, width))) return false;
   const oldLow = memory.low;
   const oldHigh = double ? memory.high : oldLow >> 31;
@@ -92,8 +89,8 @@ const DOUBLE = Op['lr.d'] - Op['lr.w'];
 const SIGN = 1 << 31;
 
 /**
- * SC succeeds where the address is the reserved one and memory still holds the value that LR loaded; only then can it
- * fault. Anything else, a misaligned or unmapped address included, answers 1. The reservation goes in any case.
+ * SC succeeds where the address is the reserved one and memory, read in SC's width and sign-extended, still is the value
+ * that LR gave to its register; only then can it fault. Anything else, a misaligned or unmapped address included, answers 1. The reservation goes in any case.
  */
 function storeConditional(
   state: HartState,
@@ -114,7 +111,7 @@ function storeConditional(
     (low & (width - 1)) === 0 &&
     memory.load(low, high, width) &&
     memory.low === state.reservedValueLow &&
-    (!double || memory.high === state.reservedValueHigh);
+    (double ? memory.high : memory.low >> 31) === state.reservedValueHigh;
   state.reserved = false;
   if (matches && !memory.store(low, high, width, x[rs2] as number, x[rs2 + HIGH] as number)) return false;
   x[rd] = matches ? 0 : 1;

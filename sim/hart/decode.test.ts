@@ -161,8 +161,8 @@ describe('16-bit patterns (sheet 05, section 18.3)', () => {
       if (decoded.op === Op.illegal) continue;
       const mnemonic = (Object.keys(Op) as Mnemonic[])[decoded.op - 1]!;
       const short = compress(mnemonic, decoded);
-      expect(short).not.toBeNull();
-      const again = decode(short!);
+      if (short === null) expect.fail(bits.toString(16));
+      const again = decode(short);
       if (JSON.stringify(again) !== JSON.stringify(decoded)) expect(again, bits.toString(16)).toEqual(decoded);
     }
   });
@@ -187,24 +187,24 @@ describe('32-bit encodings (sheet 05, section 18.2)', () => {
   it('has disjoint rows', () => {
     for (const one of ENCODINGS)
       for (const other of ENCODINGS)
-        if (one !== other) expect((one.match ^ other.match) & one.mask & other.mask, one.mnemonic).not.toBe(0);
+        if (one !== other && ((one.match ^ other.match) & one.mask & other.mask) === 0) expect.fail(one.mnemonic);
   });
 
   it('decodes random words to at most one row, and back', () => {
     const chance = new Chance(99);
-    for (let i = 0; i < 200_000; i++) {
+    for (let i = 0; i < 40_000; i++) {
       const row = chance.pick(ENCODINGS);
       // Near an encoding: one bit flipped in half of the cases.
       const word = (row.match | (chance.word() & ~row.mask)) ^ (i % 2 === 0 ? 0 : 1 << (2 + chance.below(30)));
       const decoded = decode(word);
       const matching = ENCODINGS.filter(({ mask, match }) => ((word & mask) ^ match) === 0);
-      expect(matching.length).toBeLessThanOrEqual(1);
+      if (matching.length > 1) expect.fail(word.toString(16));
       const found = matching[0];
       if (decoded.op !== (found === undefined ? Op.illegal : Op[found.mnemonic])) expect.fail(word.toString(16));
       if (found === undefined || found.format === 'fence') continue;
       const again =
         encode(found.mnemonic, decoded)! | (found.format === 'amo' || found.format === 'lr' ? word & 0x600_0000 : 0);
-      if (again >>> 0 !== word >>> 0) expect(again >>> 0, found.mnemonic).toBe(word >>> 0);
+      if (again >>> 0 !== word >>> 0) expect.fail(`${found.mnemonic} ${word.toString(16)}`);
     }
   });
 

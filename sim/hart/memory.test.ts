@@ -2,6 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import type { BusDevice } from '../bus.ts';
 import { assemble } from './asm.ts';
+import { TLB_ENTRIES, TLB_MASK, TLB_STRIDE } from './memory.ts';
 import type { Mapping } from './testing.ts';
 import { bytesOf, CODE, DATA, HartRig, PAGES, RAM_BASE, RAM_PAGES, READ_ONLY } from './testing.ts';
 
@@ -225,6 +226,11 @@ describe('devices', () => {
 });
 
 describe('the TLB', () => {
+  it('has a mask that fits its size', () => {
+    expect(TLB_MASK).toBe((TLB_ENTRIES - 1) * TLB_STRIDE);
+    expect(4096 / TLB_STRIDE).toBe(1 << 9);
+  });
+
   it('keeps pages apart that share an entry, and addresses that differ above bit 31', () => {
     const pages = new Map<number, Mapping>([
       [0x10, { rights: 'rx', page: 1 }],
@@ -258,6 +264,27 @@ again: sd s0, 0(s0)
       0x1_0002_0000n,
     ]);
     expect(rig.hart.stop).toEqual({ reason: 'trap', cause: 15, tval: 0x2_0002_0000n });
+  });
+
+  it('keeps rights and places apart when one entry serves two pages in turn', () => {
+    const pages = new Map<number, Mapping>([
+      [0x10, { rights: 'rx', page: 1 }],
+      [0x20, { rights: 'rw', page: 2 }],
+      [0x120, { rights: 'rw', page: 3 }],
+      [0x10_0020, { rights: 'r', page: 2 }],
+    ]);
+    const there = run(
+      'li s0, 0x20000\n li s1, 0x120000\n li t0, 1\n li t1, 2\n sd t0, 0(s0)\n ld a1, 0(s1)\n sd t1, 0(s0)\n ecall',
+      new HartRig(pages),
+    );
+    expect(there.hart.stop).toEqual(ECALL);
+    expect([there.peek64(0x2_0000), there.peek64(0x12_0000)]).toEqual([2n, 0n]);
+    const denied = run(
+      'li s0, 0x20000\n li s1, 0x100020000\n sd s0, 0(s0)\n ld a1, 0(s1)\n sd zero, 0(s1)',
+      new HartRig(pages),
+    );
+    expect(denied.hart.stop).toEqual({ reason: 'trap', cause: 15, tval: 0x1_0002_0000n });
+    expect(denied.peek64(0x2_0000)).toBe(0x2_0000n);
   });
 
   it('forgets a mapping at a flush, and not before', () => {

@@ -31,6 +31,8 @@ export interface AddressSpace {
 export const TLB_ENTRIES = 256;
 /** Int32 words per entry. */
 export const TLB_STRIDE = 8;
+/** Takes the first word of an entry out of (address >>> 9): (TLB_ENTRIES - 1) * TLB_STRIDE. */
+export const TLB_MASK = 0x7f8;
 /** Words of an entry: address bits 63:32; the page address below per permission, or {@link NO_PAGE}; RAM offset minus address. */
 export const TLB_HIGH = 0;
 export const TLB_LOAD = 1;
@@ -42,7 +44,6 @@ const NO_PAGE = 1;
 
 const OFFSET_MASK = PAGE_SIZE - 1;
 const PAGE_MASK = ~OFFSET_MASK;
-const ENTRY_MASK = (TLB_ENTRIES - 1) * TLB_STRIDE;
 /** Virtual pages per 2^32 bytes. */
 const PAGES_PER_WORD = 0x10_0000;
 
@@ -107,7 +108,7 @@ export class HartMemory {
 
   /** The slots of the page that holds a fetch address, or null after noting the fault. */
   enter(low: number, high: number): Int32Array | null {
-    const entry = (low >>> 9) & ENTRY_MASK;
+    const entry = (low >>> 9) & TLB_MASK;
     const tlb = this.tlb;
     if (tlb[entry + TLB_FETCH] === (low & PAGE_MASK) && tlb[entry + TLB_HIGH] === high)
       return this.fetchPages[entry >>> 3] ?? null;
@@ -187,11 +188,12 @@ export class HartMemory {
     return true;
   }
 
-  /** Notes a fault that was found before the access. */
-  raise(cause: Cause, low: number, high: number): void {
+  /** Notes a trap that is no failed access: a misaligned one, or one with a tval of its own. Answers false. */
+  raise(cause: Cause, low: number, high: number): false {
     this.cause = cause;
     this.faultLow = low;
     this.faultHigh = high;
+    return false;
   }
 
   #fetchHalf(low: number, high: number): boolean {
@@ -244,7 +246,7 @@ export class HartMemory {
 
   /** Physical page number, or {@link PAGE_FAULT} or {@link ACCESS_FAULT}. */
   #translate(low: number, high: number, right: Right): number {
-    const entry = (low >>> 9) & ENTRY_MASK;
+    const entry = (low >>> 9) & TLB_MASK;
     const tlb = this.tlb;
     if (tlb[entry + right] === (low & PAGE_MASK) && tlb[entry + TLB_HIGH] === high)
       return (this.bus.ram.base + (((low & PAGE_MASK) + (tlb[entry + TLB_OFFSET] as number)) | 0)) / PAGE_SIZE;
@@ -265,7 +267,7 @@ export class HartMemory {
 
   /** Keeps the translation to a RAM page. Tags that stay are right: they share address bits 63:32 and distance. */
   #keep(low: number, high: number, offset: number, right: Right): void {
-    const entry = (low >>> 9) & ENTRY_MASK;
+    const entry = (low >>> 9) & TLB_MASK;
     const tlb = this.tlb;
     const distance = (offset - (low & PAGE_MASK)) | 0;
     if (tlb[entry + TLB_HIGH] !== high || tlb[entry + TLB_OFFSET] !== distance) {

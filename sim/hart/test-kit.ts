@@ -111,8 +111,11 @@ function draft(chance: Chance, index: number): Draft[] {
       return plain(encodeOrThrow(mnemonic, 0, chance.pick(BASES), source(), imm12));
     }
     case 7: {
+      // LR and SC of different widths do not meet: QEMU stores in an sc.w that then answers 1.
       const { mnemonic, format } = chance.pick(ATOMICS);
-      return plain(encodeOrThrow(mnemonic, rd, chance.pick(BASES), format === 'lr' ? 0 : source(), 0));
+      const reserves = mnemonic.startsWith('lr') || mnemonic.startsWith('sc');
+      const at = reserves ? (mnemonic.endsWith('w') ? 8 : chance.pick([2, 9])) : chance.pick(BASES);
+      return plain(encodeOrThrow(mnemonic, rd, at, format === 'lr' ? 0 : source(), 0));
     }
     case 8: {
       const { mnemonic } = chance.pick(BRANCHES);

@@ -84,9 +84,9 @@ export class HartRig {
     for (const word of words) {
       const length = (word & 3) === 3 ? 4 : 2;
       this.poke(at, bytesOf(BigInt(word >>> 0), length));
+      this.memory.code.written(this.at(at), length);
       at += length;
     }
-    this.memory.fenceI();
   }
 
   get registers(): readonly bigint[] {
@@ -281,7 +281,7 @@ export class ModelHart {
       const held = this.reservation;
       this.reservation = null;
       const expected = held !== null && held.address === address && !misaligned ? held.value : null;
-      const matches = expected !== null && this.#holds(address, bytes, BigInt.asUintN(bits, expected));
+      const matches = expected !== null && this.#holds(address, bytes, expected);
       if (matches) this.#store(address, bytes, b);
       this.x[rd] = matches ? 0n : 1n;
       return;
@@ -325,7 +325,7 @@ export class ModelHart {
 
   #holds(address: bigint, bytes: number, value: bigint): boolean {
     try {
-      return this.#load(address, bytes, 'r', 13) === value;
+      return u64(BigInt.asIntN(8 * bytes, this.#load(address, bytes, 'r', 13))) === value;
     } catch {
       return false;
     }

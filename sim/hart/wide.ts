@@ -6,15 +6,12 @@ import { HIGH } from './state.ts';
 
 const TWO_32 = 0x1_0000_0000;
 
-/** Upper 32 bits, signed, of the unsigned product of two words. */
+/**
+ * Upper 32 bits, signed, of the unsigned product of two words. The product as a double is off by less than 2^12; without its
+ * lower word, which is known exactly, it is so near to a multiple of 2^32 that rounding finds it.
+ */
 export function multiplyHigh32(a: number, b: number): number {
-  const a0 = a & 0xffff;
-  const a1 = a >>> 16;
-  const b0 = b & 0xffff;
-  const b1 = b >>> 16;
-  const middle = Math.imul(a1, b0) + (Math.imul(a0, b0) >>> 16);
-  const cross = Math.imul(a0, b1) + (middle & 0xffff);
-  return (Math.imul(a1, b1) + (middle >>> 16) + (cross >>> 16)) | 0;
+  return (((a >>> 0) * (b >>> 0) - (Math.imul(a, b) >>> 0)) / TWO_32 + 0.5) | 0;
 }
 
 /** x[rd] = upper half of the unsigned 128-bit product (`mulhu`). */

@@ -36,6 +36,8 @@ export type PacketFault = PacketAction & {
 export const PACKET_NUMBER_MAX = 2 ** 31 - 1;
 export const PACKET_DELAY_MAX_NS = 3_600_000_000_000;
 export const REORDER_MAX = 64;
+/** Frames of one direction that faults may hold back at once; further ones are lost. */
+export const HELD_FRAMES_MAX = 4096;
 /** Virtual ns after which a reordered frame comes although too few others did. */
 export const REORDER_HOLD_NS = 100_000_000;
 
@@ -80,6 +82,7 @@ export class PacketFaultGate {
   readonly #forward: (frame: Uint8Array) => void;
   #passed = 0;
   #waiting: Waiting[] = [];
+  #held = 0;
 
   /** `forward` gets what is left of the frames; faults of the other direction are ignored. */
   constructor(
@@ -140,19 +143,27 @@ export class PacketFaultGate {
   }
 
   #dispatch(send: () => void, delay: number, behind: number): void {
-    const { clock } = this.#context;
-    if (behind > 0) {
-      const timeout = clock.schedule(clock.now + delay + REORDER_HOLD_NS, () => {
-        this.#waiting = this.#waiting.filter((waiting) => waiting.timeout !== timeout);
-        send();
-      });
-      const go = delay === 0 ? send : () => void clock.schedule(clock.now + delay, send);
-      this.#waiting = [...this.#waiting, { left: behind, go, timeout }];
-    } else if (delay > 0) {
-      clock.schedule(clock.now + delay, send);
-    } else {
+    if (delay === 0 && behind === 0) {
       send();
+      return;
     }
+    if (this.#held >= HELD_FRAMES_MAX) return;
+    this.#held += 1;
+    const { clock } = this.#context;
+    const release = (): void => {
+      this.#held -= 1;
+      send();
+    };
+    if (behind === 0) {
+      clock.schedule(clock.now + delay, release);
+      return;
+    }
+    const timeout = clock.schedule(clock.now + delay + REORDER_HOLD_NS, () => {
+      this.#waiting = this.#waiting.filter((waiting) => waiting.timeout !== timeout);
+      release();
+    });
+    const go = delay === 0 ? release : () => void clock.schedule(clock.now + delay, release);
+    this.#waiting = [...this.#waiting, { left: behind, go, timeout }];
   }
 
   /** One frame has passed those that waited before it came. */

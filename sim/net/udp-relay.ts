@@ -14,6 +14,9 @@ export const HOST_TURN_NS = 100_000;
 /** Virtual ns until the host's resolver answers: after the 250 ms that netstackd's reference waits (sheet 70, section 4). */
 export const RESOLVER_NS = 300_000_000;
 
+/** Queries that the resolver may have before it; further ones are lost. */
+export const RESOLVER_PENDING_MAX = 256;
+
 /** A datagram of the guest. */
 export interface RelayedDatagram {
   readonly src: Ipv4;
@@ -53,6 +56,7 @@ export class UdpRelay {
   readonly #host: RelayHost;
   /** By address and port of the guest, oldest first. */
   readonly #sockets = new Map<number, Socket>();
+  #asked = 0;
 
   constructor(host: RelayHost) {
     this.#host = host;
@@ -72,9 +76,11 @@ export class UdpRelay {
   /** The guest sends to the host's resolver, which answers late. */
   toResolver(datagram: RelayedDatagram): void {
     const socket = this.#send(datagram);
-    if (socket === null) return;
+    if (socket === null || this.#asked >= RESOLVER_PENDING_MAX) return;
+    this.#asked += 1;
     const { src, srcPort, dstPort } = datagram;
     this.#host.later(RESOLVER_NS, () => {
+      this.#asked -= 1;
       const answer = this.#host.resolve(datagram.payload);
       const from = socket.peer === USER_DNS ? USER_DNS : FOREIGN_RESOLVER;
       if (answer !== null) this.#host.send(from, dstPort, src, srcPort, answer);

@@ -14,7 +14,7 @@ import { decodeIpv4, encodeIpv4, ipv4Packet } from './ipv4.ts';
 import { DEFAULT_NETWORK } from './network.ts';
 import { hex, unhex } from './fixtures/bytes.ts';
 import { decodeUdp, encodeUdp } from './udp.ts';
-import { HOST_TURN_NS, RESOLVER_NS } from './udp-relay.ts';
+import { HOST_TURN_NS, RESOLVER_NS, RESOLVER_PENDING_MAX } from './udp-relay.ts';
 import { FOREIGN_RESOLVER, USER_DNS, USER_FIRST_LEASE, USER_GATEWAY, USER_MAC } from './user-addresses.ts';
 import { UserNetwork } from './user-network.ts';
 import type { UserNetworkOptions } from './user-network.ts';
@@ -206,6 +206,19 @@ describe('DNS', () => {
     got.splice(0);
     run(RESOLVER_NS);
     expect(got.map(show)).toEqual([expect.stringMatching(/^1 10\.0\.2\.3 udp 53>1 1234/u)]);
+  });
+});
+
+describe('the host resolver', () => {
+  it('has a bounded number of queries before it, and forgets the oldest ports', () => {
+    const { network, got, run, ask } = setUp({ dns: 'foreign-late' });
+    ask(arp(ArpOp.REQUEST, USER_GATEWAY));
+    for (let i = 0; i <= RESOLVER_PENDING_MAX; i += 1) network.transmit(udp(USER_DNS, 53, QUERY, 1000 + i));
+    run(RESOLVER_NS);
+    expect(got.splice(0)).toHaveLength(RESOLVER_PENDING_MAX);
+    network.transmit(udp(USER_DNS, 53, QUERY, 1));
+    run(RESOLVER_NS);
+    expect(got).toHaveLength(1);
   });
 });
 

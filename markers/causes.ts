@@ -1,0 +1,86 @@
+/**
+ * Why each marker is printed: who prints it, what must have happened before, how to take that away, and which rule it
+ * proves. One table (causes.toml), data only; `npm run prove` boots the system against it.
+ */
+import { parse } from 'smol-toml';
+
+import { FieldFault, Fields, MAX_LADDER_TEXT } from './fields.ts';
+import type { Result } from './ladder.ts';
+import { parsePredicate } from './predicates.ts';
+import type { Predicate } from './predicates.ts';
+
+/** One marker's cause. */
+export interface Cause {
+  readonly marker: string;
+  /** Task that prints it, as `taskOfLine` names tasks. */
+  readonly task: string;
+  /** Events that come before its line, in this order. */
+  readonly before: readonly Predicate[];
+  /** Options of `nexus-sim run` that take the cause away, flag and value in turns. */
+  readonly take: readonly string[];
+  /** What the marker proves. */
+  readonly rule: string;
+  /** The line goes on behind the marker with numbers that differ between runs; compared up to the marker's end. */
+  readonly prefix: boolean;
+  /** The reference prints it without its cause (quirk of that name); null where it does not. */
+  readonly vacuous: string | null;
+  /** Ladders beyond the default one that need it; empty for the default ladder's and the observability ladder's own. */
+  readonly ladder: string | null;
+}
+
+const KEYS = ['marker', 'task', 'before', 'take', 'rule', 'prefix', 'vacuous', 'ladder'];
+const FLAGS = ['--fault', '--without', '--deny', '--allow'];
+/** Longest file, in characters. */
+export const MAX_CAUSES_TEXT = 4 * MAX_LADDER_TEXT;
+
+/** Reads the table; `file` is what errors call it. Error: one line with file, key and what was expected. */
+export function parseCauses(text: string, file: string): Result<readonly Cause[]> {
+  try {
+    return { ok: true, value: readCauses(text, file) };
+  } catch (fault) {
+    if (fault instanceof FieldFault) return { ok: false, error: fault.message };
+    throw fault;
+  }
+}
+
+function readCauses(text: string, file: string): readonly Cause[] {
+  if (text.length > MAX_CAUSES_TEXT) throw new FieldFault(`${file}: expected at most ${MAX_CAUSES_TEXT} characters`);
+  const top = new Fields(parseToml(text, file), file, '', ['cause']);
+  const seen = new Set<string>();
+  return top.subs('cause', KEYS).map((fields) => {
+    const marker = fields.text('marker');
+    if (seen.has(marker)) return fields.fail('marker', `"${marker}" has a cause already`);
+    seen.add(marker);
+    return {
+      marker,
+      task: fields.text('task'),
+      before: fields.texts('before').map((line, index) => {
+        const predicate = parsePredicate(line);
+        return predicate.ok ? predicate.value : fields.fail(`before[${index}]`, predicate.error);
+      }),
+      take: fields.texts('take').flatMap((line, index) => readWord(fields, line, index)),
+      rule: fields.text('rule'),
+      prefix: fields.optionalBoolean('prefix') ?? false,
+      vacuous: fields.optionalText('vacuous') ?? null,
+      ladder: fields.optionalText('ladder') ?? null,
+    };
+  });
+}
+
+function readWord(fields: Fields, line: string, index: number): readonly string[] {
+  const space = line.indexOf(' ');
+  const flag = space < 0 ? line : line.slice(0, space);
+  const value = line.slice(flag.length + 1);
+  if (FLAGS.includes(flag) && value !== '') return [flag, value];
+  return fields.fail(`take[${index}]`, `expected one of ${FLAGS.join(', ')}, a space and its value`);
+}
+
+function parseToml(text: string, file: string): unknown {
+  try {
+    return parse(text);
+  } catch (error) {
+    const [head] = String(error instanceof Error ? error.message : error).split('\n');
+    const place = error instanceof Error && 'line' in error ? `:${String(error.line)}` : '';
+    throw new FieldFault(`${file}${place}: ${head ?? ''}; expected a TOML document`);
+  }
+}

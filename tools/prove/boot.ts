@@ -1,0 +1,134 @@
+/** One boot for the prover: a scenario with extra words of the command line laid over it, its lines and, if asked for, its events. */
+import { readFileSync } from 'node:fs';
+
+import type { EventRecord } from '../../markers/predicates.ts';
+import { withoutEntryTokens } from '../../markers/tasks.ts';
+import { ladderFile } from '../../markers/loader.ts';
+import { EndpointNames } from '../../scenarios/endpoint-names.ts';
+import { parseFault } from '../../scenarios/faults.ts';
+import { parseQuirks } from '../../scenarios/quirks.ts';
+import { ScenarioRun } from '../../scenarios/run.ts';
+import { parseGrant, parseScenario } from '../../scenarios/scenario.ts';
+import type { Faults, Scenario } from '../../scenarios/scenario.ts';
+import { SparseBlockImage } from '../../sim/block-image.ts';
+import type { TraceEvent } from '../../sim/trace.ts';
+
+/** Folder of the project; the prover runs from there. */
+const ROOT = process.cwd();
+/** Turns of one slice, and slices after which a boot is taken as it stands. */
+const SLICE_TURNS = 250_000;
+const MAX_SLICES = 120;
+/** Virtual time of a boot, ns: many times that of an undisturbed one, so that only what waits for ever is cut off. */
+const MAX_VIRTUAL_NS = 60_000_000_000;
+
+/** What is booted. */
+export interface BootPlan {
+  readonly image: string;
+  /** `none` or `reference`, as `--quirks` takes it. */
+  readonly quirks: string;
+  /** Options of `nexus-sim run`, flag and value in turns. */
+  readonly words: readonly string[];
+}
+
+/** A ladder's file. */
+export function ladderText(name: string): string | undefined {
+  try {
+    return readFileSync(`${ROOT}/markers/${ladderFile(name)}`, 'utf8');
+  } catch {
+    return undefined;
+  }
+}
+
+/** The scenario of a plan. Throws a plain error for words that nobody understands. */
+export function scenarioOf(plan: BootPlan): Scenario {
+  const file = `scenarios/${plan.image}.toml`;
+  const parsed = parseScenario(readFileSync(`${ROOT}/${file}`, 'utf8'), file, plan.image);
+  if (!parsed.ok) throw new Error(parsed.error);
+  const quirks = parseQuirks(plan.quirks);
+  if (!quirks.ok) throw new Error(quirks.error);
+  const scenario = parsed.value;
+  return {
+    ...scenario,
+    quirks: quirks.quirks,
+    boots: scenario.boots.map((boot) => ({
+      ...boot,
+      maxVirtualNs: MAX_VIRTUAL_NS,
+      faults: withWords(boot.faults, plan.words),
+    })),
+  };
+}
+
+function withWords(base: Faults, words: readonly string[]): Faults {
+  let faults = base;
+  for (let i = 0; i < words.length; i += 2) {
+    const flag = words[i] ?? '';
+    const value = words[i + 1] ?? '';
+    faults = withWord(faults, flag, value);
+  }
+  return faults;
+}
+
+function withWord(faults: Faults, flag: string, value: string): Faults {
+  if (flag === '--without') return { ...faults, without: [...faults.without, value] };
+  if (flag === '--fault') {
+    const fault = parseFault(value);
+    if (!fault.ok) throw new Error(`--fault ${value}: ${fault.error}`);
+    return { ...faults, inject: [...faults.inject, fault.value] };
+  }
+  const grant = parseGrant(value);
+  if (grant === null) throw new Error(`${flag} ${value}: expected subject:capability`);
+  if (flag === '--deny') return { ...faults, deny: [...faults.deny, grant] };
+  if (flag === '--allow') return { ...faults, allow: [...faults.allow, grant] };
+  throw new Error(`${flag}: expected --fault, --without, --deny or --allow`);
+}
+
+/** Boots and gives the UART's lines without entry tokens. `listen` gets every event as a plain record. */
+export function linesOf(plan: BootPlan, listen?: (event: EventRecord) => void): readonly string[] {
+  const bytes: number[] = [];
+  const view = listen === undefined ? null : new EventView(() => prepared.ok && prepared.value.kernel, listen);
+  const prepared = ScenarioRun.prepare(scenarioOf(plan), {
+    ladders: ladderText,
+    disk: new SparseBlockImage(),
+    uart: (byte) => void bytes.push(byte),
+    traceListeners: view === null ? [] : [view.take],
+    goal: 'ladder',
+  });
+  if (!prepared.ok) throw new Error(prepared.error);
+  for (let slices = 0; slices < MAX_SLICES && !prepared.value.slice(SLICE_TURNS); slices++);
+  return Buffer.from(Uint8Array.from(bytes)).toString('latin1').split(/\r?\n/).map(withoutEntryTokens);
+}
+
+type KernelOf = () => ScenarioRun['kernel'] | false;
+
+/** Trace events as flat records: `task` is the running task's name, `to` an endpoint's name, `from` a sender's; frames are hex. */
+class EventView {
+  readonly #kernelOf: KernelOf;
+  readonly #listen: (event: EventRecord) => void;
+  #names: EndpointNames | null = null;
+
+  constructor(kernelOf: KernelOf, listen: (event: EventRecord) => void) {
+    this.#kernelOf = kernelOf;
+    this.#listen = listen;
+  }
+
+  readonly take = (event: TraceEvent): void => {
+    const record: Record<string, string | number | boolean | null> = {};
+    for (const [key, value] of Object.entries(event) as [string, unknown][]) {
+      if (value instanceof Uint8Array) record[key] = Buffer.from(value).toString('hex');
+      else if (typeof value === 'bigint') record[key] = `0x${value.toString(16).padStart(16, '0')}`;
+      else if (typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean')
+        record[key] = value;
+    }
+    const kernel = this.#kernelOf();
+    if (kernel !== false && kernel !== null) {
+      record['task'] = kernel.tasks[event.pid]?.name ?? null;
+      this.#names ??= new EndpointNames(kernel);
+      if (event.kind === 'ipc-send' || event.kind === 'ipc-recv') {
+        record['to'] = this.#names.nameOf(event.endpoint);
+        record['text'] = Buffer.from(event.frame).toString('latin1');
+      }
+      if (event.kind === 'ipc-recv') record['from'] = kernel.tasks[event.from]?.name ?? null;
+    }
+    this.#listen(record);
+  };
+}
