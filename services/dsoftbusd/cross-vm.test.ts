@@ -24,6 +24,8 @@ import type { DsoftbusdOptions } from './options.ts';
 import { REQUEST_WIRE } from './records.ts';
 
 const S = 1_000_000_000;
+/** Length of a run between two looks at what it printed, ns. */
+const STEP = 10_000_000;
 const IP_A = ipv4(10, 42, 0, 10);
 const IP_B = ipv4(10, 42, 0, 11);
 
@@ -60,9 +62,8 @@ class Pair {
   readonly netA = new NetStandIn(IP_A);
   readonly netB = new NetStandIn(IP_B);
   readonly answers: (string | null)[] = [];
+  #questions = 0;
   readonly a: NodeUnderTest;
-  /** UART lines by machine. */
-  readonly lines: { readonly a: string[]; readonly b: string[] } = { a: [], b: [] };
 
   constructor(settings: Settings = {}) {
     const { overrideA, overrideB, alone } = settings;
@@ -89,6 +90,7 @@ class Pair {
   ask(...frames: Uint8Array[]): this {
     const { kernel } = this.bare;
     const { answers } = this;
+    this.#questions = frames.length;
     const task = addTask(kernel, function* (sys) {
       for (const frame of frames) {
         yield sys.send(0x1b, frame);
@@ -102,12 +104,21 @@ class Pair {
     return this;
   }
 
-  run(seconds = 0.5): this {
-    runUntil(this.bare.kernel, seconds * S, 3_000_000);
+  /** Runs until all questions are answered, the selftest is through or `line` was printed, at most `seconds`. */
+  run(seconds = 0.5, line: string | null = null): this {
+    for (let ns = STEP; ns <= seconds * S; ns += STEP) {
+      runUntil(this.bare.kernel, ns, 3_000_000);
+      if (line === null ? this.#through : this.bare.uart().includes(line)) break;
+    }
     return this;
   }
 
-  /** All lines but those before the session. */
+  get #through(): boolean {
+    if (this.#questions > 0) return this.answers.length === this.#questions;
+    return this.bare.uart().includes('SELFTEST: remote query');
+  }
+
+  /** Whole lines of both machines. */
   get text(): string[] {
     return this.bare.uart().replaceAll('UB', '').replaceAll('\r', '').split('\n').slice(0, -1);
   }
@@ -171,7 +182,7 @@ describe('a session between two machines', () => {
   });
 
   it('announces to the group first and then to the peer, with the packet of the sheet', () => {
-    const { netA } = new Pair().run(0.1);
+    const { netA } = new Pair().run(0.05);
     const sent = netA.requests.flatMap((request) =>
       request.op === Op.UDP_SEND_TO ? [[request.ip, request.port, Buffer.from(request.data).toString('hex')]] : [],
     );
@@ -184,7 +195,7 @@ describe('a session between two machines', () => {
   });
 
   it('binds and listens on its own address, nonces from 1 again', () => {
-    const { netA } = new Pair().run(0.1);
+    const { netA } = new Pair().run(0.05);
     expect(netA.requests[0]).toMatchObject({ op: Op.LOCAL_ADDR });
     expect(netA.requests[1]).toMatchObject({ op: Op.UDP_BIND, ip: IP_A, port: 37_020 });
     expect(netA.requests[1]?.nonce?.[0]).toBe(1);
@@ -199,7 +210,7 @@ describe('a session between two machines', () => {
         first = false;
         return answer(Status.IO);
       },
-    }).run();
+    }).run(0.5, 'session ok node-b');
     expect(pair.text).toContain('dsoftbusd: cross-vm session ok node-b');
     const at = (line: string): number => pair.text.indexOf(line);
     expect(at('dbg:dsoftbusd: dial fallback no-discovery')).toBeLessThan(at('dsoftbusd: cross-vm dial start'));
@@ -210,7 +221,7 @@ describe('a session between two machines', () => {
   });
 
   it('a node without peer goes on dialling for ever and says its lines once', () => {
-    const pair = new Pair({ alone: true }).run(0.3);
+    const pair = new Pair({ alone: true }).run(0.1);
     expect(pair.count('dsoftbusd: cross-vm dial start')).toBe(1);
     expect(pair.count('dbg:dsoftbusd: dial fallback no-discovery')).toBe(1);
     expect(pair.count('dbg:dsoftbusd: hs retry')).toBeGreaterThan(3);
@@ -240,7 +251,7 @@ describe('a session between two machines', () => {
         if (n > 4) return null;
         return n > 2 ? { status: Status.OK, body: Uint8Array.of(1, 0, 10, 42, 0, 11, 0, 0, 7) } : answer(Status.IO);
       },
-    }).run(0.3);
+    }).run(0.1);
     expect(pair.count('dsoftbusd: announce ignored (malformed)')).toBe(2);
     expect(pair.count('dsoftbusd: discovery recv FAIL')).toBe(1);
   });
@@ -274,7 +285,7 @@ describe('proxy', () => {
 
   it('proxy-unchecked: a service that does not answer is told as FAIL', () => {
     const mute = service(() => null);
-    const pair = new Pair({ b: { samgrd: mute } }).ask(RESOLVE, LIST).run(2);
+    const pair = new Pair({ b: { samgrd: mute } }).ask(RESOLVE).run(2, 'service=samgrd');
     expect(pair.count('dsoftbusd: remote proxy FAIL (peer=node-a service=samgrd)')).toBe(1);
     expect(pair.count('dsoftbusd: remote proxy ok (peer=node-a service=samgrd)')).toBe(0);
     expect(pair.answers[0]).toBe('4453018101');
@@ -283,17 +294,17 @@ describe('proxy', () => {
   it('proxy-unchecked, by quirk: it is told as ok', () => {
     const mute = service(() => null);
     const options = { ...DSOFTBUSD_CONTRACT, proxyUnchecked: true };
-    const pair = new Pair({ b: { samgrd: mute, options } }).ask(RESOLVE).run(2);
+    const pair = new Pair({ b: { samgrd: mute, options } }).ask(RESOLVE).run(2, 'service=samgrd');
     expect(pair.count('dsoftbusd: remote proxy ok (peer=node-a service=samgrd)')).toBe(1);
     expect(pair.answers[0]).toBe('4453018101');
   });
 
   it('proxy-unchecked: a frame that answers something else is no answer; by quirk it is', () => {
     const wrong = service(() => Uint8Array.of(0x53, 0x4d, 1, 0x82, 0, 0, 0, 0, 0, 0, 0, 0, 0));
-    const checked = new Pair({ b: { samgrd: wrong } }).ask(RESOLVE).run(2);
+    const checked = new Pair({ b: { samgrd: wrong } }).ask(RESOLVE).run(2, 'service=samgrd');
     expect(checked.count('dsoftbusd: remote proxy FAIL (peer=node-a service=samgrd)')).toBe(1);
     const options = { ...DSOFTBUSD_CONTRACT, proxyUnchecked: true };
-    const quirk = new Pair({ b: { samgrd: wrong, options } }).ask(RESOLVE).run(2);
+    const quirk = new Pair({ b: { samgrd: wrong, options } }).ask(RESOLVE).run(2, 'service=samgrd');
     expect(quirk.count('dsoftbusd: remote proxy ok (peer=node-a service=samgrd)')).toBe(1);
   });
 
@@ -330,7 +341,7 @@ describe('proxy', () => {
   });
 
   it('an idle proxy repeats its time-out, and says once that it goes on', () => {
-    const pair = new Pair().run(3);
+    const pair = new Pair().run(0.8);
     expect(pair.count('dbg:dsoftbusd: stream read timeout')).toBeGreaterThan(1);
     expect(pair.count('dbg:dsoftbusd: proxy io retry')).toBe(1);
   });
@@ -380,14 +391,14 @@ describe('metrics', () => {
         failures -= 1;
         return answer(Status.IO);
       },
-    }).run();
+    }).run(0.2);
     expect(seen).toEqual(['dsoftbusd.session.fail', 'dsoftbusd.session.ok', 'dsoftbusd.handshake.duration_ns']);
     expect(pair.a.routed.filter((name) => name === 'metricsd')).toHaveLength(1);
   });
 
   it('by quirk metrics-unrouted each asks for a route', () => {
     const options = { ...DSOFTBUSD_CONTRACT, metricsUnrouted: true };
-    const pair = new Pair({ a: { options } }).run();
+    const pair = new Pair({ a: { options } }).run(0.4, 'session ok node-b');
     expect(pair.a.routed.filter((name) => name === 'metricsd')).toHaveLength(2);
     expect(pair.count('dsoftbusd: cross-vm session ok node-b')).toBe(1);
   });
