@@ -20,16 +20,14 @@ const EMPTY = -Errno.EAGAIN;
 
 /** Runs calls on one inbox; the results in order. */
 function calls(mode: RpcMode, n: number, answers: readonly Answer[], discards = false) {
-  let inbox: Inbox | null = null;
+  const inbox = new Inbox(5, discards);
   const run = script(function* (sys) {
-    inbox = new Inbox(5, discards);
     const rpc = new FacadeRpc(sys, inbox, mode);
     const got: (FacadeResponse | null)[] = [];
     for (let i = 0; i < n; i++) got.push(yield* rpc.call(LOCAL));
     return got;
   }, answers);
-  if (inbox === null) throw new Error('never ran');
-  return { ...run, inbox: inbox as Inbox };
+  return { ...run, inbox };
 }
 
 /** Clone, NSEC, send, close: a request that is taken at once. */
