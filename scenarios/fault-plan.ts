@@ -16,6 +16,8 @@ import type { Task } from '../kernel-model/task.ts';
 import { yieldForever } from '../services/lib/ipc.ts';
 import type { BlkFault, BlkRequest } from '../sim/virtio/blk.ts';
 import { VIRTIO_BLK_S_IOERR } from '../sim/virtio/blk.ts';
+import { PACKET_NUMBER_MAX } from '../sim/net/faults.ts';
+import type { PacketFault } from '../sim/net/faults.ts';
 import { EndpointNames, taskNamed } from './endpoint-names.ts';
 import { hits, INIT_NAME } from './faults.ts';
 import type { Fault, FrameDo, Window } from './faults.ts';
@@ -41,7 +43,7 @@ class Counted<F extends { readonly window: Window }> {
   }
 }
 
-function counted<K extends 'blk' | 'rng' | 'frame' | 'syscall' | 'packet'>(
+function counted<K extends 'blk' | 'rng' | 'frame' | 'syscall'>(
   faults: readonly Fault[],
   kind: K,
 ): readonly Counted<Of<K>>[] {
@@ -139,6 +141,11 @@ export class FaultPlan {
     return given;
   }
 
+  /** Packet faults as the network takes them; it counts and reports them itself. */
+  get packets(): readonly PacketFault[] {
+    return this.#faults.flatMap((fault) => (fault.kind === 'packet' ? [packetFault(fault)] : []));
+  }
+
   // -- kernel and image ---------------------------------------------------------------------------------------------
 
   /** The kernel's port; null when no fault needs it. */
@@ -209,6 +216,25 @@ export class FaultPlan {
         step = inner.next(result);
       }
     };
+  }
+}
+
+function packetFault(fault: Of<'packet'>): PacketFault {
+  const { dir: direction, window, act } = fault;
+  const place = { direction, packet: window.from, count: Math.min(window.count, PACKET_NUMBER_MAX) };
+  switch (act.do) {
+    case 'drop':
+      return { ...place, action: 'drop' };
+    case 'dup':
+      return { ...place, action: 'duplicate' };
+    case 'delay':
+      return { ...place, action: 'delay', ns: act.ns };
+    case 'reorder':
+      return { ...place, action: 'reorder', behind: act.behind };
+    case 'corrupt':
+      return { ...place, action: 'corrupt', offset: act.offset, mask: act.mask };
+    case 'cut':
+      return { ...place, action: 'truncate', length: act.len };
   }
 }
 

@@ -7,7 +7,7 @@ import { Goal } from './goal.ts';
 import type { GoalKind } from './goal.ts';
 import type { Expectation } from './scenario.ts';
 
-const NOTHING: Expectation = { missing: [], present: [], absent: [], diskKeys: [] };
+const NOTHING: Expectation = { missing: [], present: [], absent: [], fails: [], diskKeys: [] };
 
 function ladderOf(name: string): Ladder {
   const loaded = loadLadder(name, (file) =>

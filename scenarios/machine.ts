@@ -107,7 +107,11 @@ function createDevice(
       const card = new VirtioNet();
       const { quirks, machine } = parts.scenario;
       const dns = quirks.has('dns-unchecked') ? 'foreign-late' : 'answer';
-      createNetwork(machine.network, { dns }, { clock: context.clock, trace: context.trace, streams, card });
+      createNetwork(
+        machine.network,
+        { dns, faults: plan.packets },
+        { clock: context.clock, trace: context.trace, streams, card },
+      );
       return new VirtioMmio(card, context);
     }
     case 'rng': {

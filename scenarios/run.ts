@@ -74,7 +74,9 @@ export class ScenarioRun {
     if (!ladder.ok) return ladder;
     const goals: Goal[] = [];
     for (const boot of scenario.boots) {
-      const goal = Goal.of(env.goal, ladder.value, boot.until, boot.phase, boot.expect);
+      const { fails } = boot.expect;
+      const judged = { ...ladder.value, expectedFail: [...ladder.value.expectedFail, ...fails] };
+      const goal = Goal.of(env.goal, judged, boot.until, boot.phase, boot.expect);
       if (!goal.ok) return goal;
       goals.push(goal.value);
     }

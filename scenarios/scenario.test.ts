@@ -23,7 +23,8 @@ describe('defaults', () => {
       image: 'observability',
       seed: '1',
       quirks: new Set(),
-      machine: { harts: 1, icount: IMAGES.get('observability')!.icount, skipPolls: true },
+      ladder: 'observability',
+      machine: { harts: 1, icount: IMAGES.get('observability')!.icount, skipPolls: true, network: 'unplugged' },
       firmwareBanner: false,
       boots: [
         {
@@ -31,7 +32,7 @@ describe('defaults', () => {
           phase: undefined,
           maxVirtualNs: DEFAULT_MAX_VIRTUAL_NS,
           faults: NO_FAULTS,
-          expect: { missing: [], present: [], absent: [], diskKeys: [] },
+          expect: { missing: [], present: [], absent: [], fails: [], diskKeys: [] },
         },
       ],
     });
@@ -72,7 +73,7 @@ describe('errors are one line: file, key, what was expected', () => {
     ['image = "nexus"', 'x.toml: image: expected one of default, observability'],
     [
       'imagine = "observability"',
-      'x.toml: imagine: unknown key; expected one of description, image, seed, quirks, firmware-banner, machine, stop, faults, expect, boot',
+      'x.toml: imagine: unknown key; expected one of description, image, ladder, seed, quirks, firmware-banner, machine, stop, faults, fault, expect, boot',
     ],
     ['image = "observability"\nmachine = 3', 'x.toml: machine: expected a table'],
     ['image = "observability"\nseed = 1.5', 'x.toml: seed: expected a whole number from 0 to 9007199254740991'],
@@ -86,7 +87,7 @@ describe('errors are one line: file, key, what was expected', () => {
     ['image = "observability"\nboot = [1]', 'x.toml: boot[0]: expected a table'],
     [
       'image = "observability"\n[[boot]]\nseed = 3',
-      'x.toml: boot[0].seed: unknown key; expected one of stop, faults, expect',
+      'x.toml: boot[0].seed: unknown key; expected one of stop, faults, fault, expect',
     ],
     [
       'image = "observability"\n[expect]\nmissing = "logd: ready"',

@@ -75,6 +75,8 @@ export interface Expectation {
   /** Texts that some line must, or no line may, contain. */
   readonly present: readonly string[];
   readonly absent: readonly string[];
+  /** FAIL lines that belong to this run, by a text they contain. */
+  readonly fails: readonly string[];
   /** statefs keys that must be on the disk afterwards. */
   readonly diskKeys: readonly string[];
 }
@@ -119,7 +121,7 @@ const TOP_KEYS = [
 ];
 const STOP_KEYS = ['until-marker', 'phase', 'max-virtual-time'];
 const FAULT_KEYS = ['without', 'deny', 'allow', 'silent', 'dead', 'block-writes-fail-from', 'logd-drops-appends'];
-const EXPECT_KEYS = ['missing', 'present', 'absent', 'disk-keys'];
+const EXPECT_KEYS = ['missing', 'present', 'absent', 'fails', 'disk-keys'];
 
 /** Reads a scenario; `file` is what errors call it. Error: one line with file, key and what was expected. */
 export function parseScenario(text: string, file: string, name: string): Result<Scenario> {
@@ -194,7 +196,7 @@ function readQuirks(top: Fields): QuirkSet {
   return parsed.ok ? parsed.quirks : top.fail('quirks', parsed.error);
 }
 
-const NOTHING: Expectation = { missing: [], present: [], absent: [], diskKeys: [] };
+const NOTHING: Expectation = { missing: [], present: [], absent: [], fails: [], diskKeys: [] };
 
 function readBoot(fields: Fields, base: Boot, services: readonly string[]): Boot {
   const stop = fields.sub('stop', STOP_KEYS);
@@ -214,6 +216,7 @@ function readBoot(fields: Fields, base: Boot, services: readonly string[]): Boot
       missing: expect.optionalTexts('missing') ?? base.expect.missing,
       present: expect.optionalTexts('present') ?? base.expect.present,
       absent: expect.optionalTexts('absent') ?? base.expect.absent,
+      fails: expect.optionalTexts('fails') ?? base.expect.fails,
       diskKeys: expect.optionalTexts('disk-keys') ?? base.expect.diskKeys,
     },
   };

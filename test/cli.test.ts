@@ -27,7 +27,7 @@ describe('run', () => {
       at('report.json'),
       '--summary',
     ];
-    const ran = nexusSim(['run', ...words]);
+    const ran = nexusSim(['run', 'observability', ...words]);
     expect(ran.code).toBe(0);
     const inMemory = boot(observability(), { trace: true });
     expect(ran.stdout).toBe(inMemory.uart);
@@ -45,7 +45,7 @@ describe('run', () => {
 
   it('stops right after the line of --until-marker: not a byte more', () => {
     const marker = 'SELFTEST: metrics counters ok';
-    const ran = nexusSim(['run', '--until-marker', marker]);
+    const ran = nexusSim(['run', 'observability', '--until-marker', marker]);
     expect(ran.code).toBe(0);
     expect(ran.stdout.endsWith(`\n${marker}\r\n`)).toBe(true);
     expect(boot(observability()).uart.startsWith(ran.stdout)).toBe(true);
@@ -53,24 +53,24 @@ describe('run', () => {
   });
 
   it('stops after the line even where the marker is only a part of it', () => {
-    const ran = nexusSim(['run', '--until-marker', 'spawn reasons']);
+    const ran = nexusSim(['run', 'observability', '--until-marker', 'spawn reasons']);
     expect(ran.code).toBe(0);
     expect(ran.stdout.split('\r\n').at(-2)).toContain('KSELFTEST: spawn reasons ok');
     expect(ran.stdout.endsWith('\r\n')).toBe(true);
   });
 
   it('looks for a text that is in no ladder all the same, and names the nearest markers', () => {
-    const found = nexusSim(['run', '--until-marker', '[INFO boot] traps: ok']);
+    const found = nexusSim(['run', 'observability', '--until-marker', '[INFO boot] traps: ok']);
     expect(found.code).toBe(0);
     expect(found.stdout.endsWith('[INFO boot] traps: ok\r\n')).toBe(true);
-    const typo = nexusSim(['run', '--until-marker', 'SELFTEST: metrics countres ok']);
+    const typo = nexusSim(['run', 'observability', '--until-marker', 'SELFTEST: metrics countres ok']);
     expect(typo.code).toBe(1);
     expect(typo.stderr).toContain('SELFTEST: metrics counters ok');
     expect(typo.stderr).toContain('the marker did not come: SELFTEST: metrics countres ok');
   });
 
   it('a marker that comes after an unexpected failure line is no success', () => {
-    const ran = nexusSim(['run', '--without', 'metricsd', '--until-marker', 'SELFTEST: ipc soak ok']);
+    const ran = nexusSim(['run', 'observability', '--without', 'metricsd', '--until-marker', 'SELFTEST: ipc soak ok']);
     expect(ran.code).toBe(1);
     expect(ran.stdout.endsWith('SELFTEST: ipc soak ok\r\n')).toBe(true);
     expect(ran.stderr).toContain('6 FAIL line(s) came before');
@@ -84,19 +84,28 @@ describe('run', () => {
   });
 
   it('exits 1 and says why where a cause is missing, and 0 where the scenario expects that', () => {
-    const denied = nexusSim(['run', '--deny', 'metricsd:statefs.write']);
+    const denied = nexusSim(['run', 'observability', '--deny', 'metricsd:statefs.write']);
     expect(denied.code).toBe(1);
     expect(denied.stderr).toContain('missing marker (metrics): SELFTEST: metrics retention ok');
     expect(nexusSim(['run', 'metricsd-no-store']).code).toBe(0);
   });
 
   it('--seed and --quirks change what they name', () => {
-    const seeded = nexusSim(['run', '--seed', '5', '--quirks', 'ready-before-proof', '--until-marker', EARLY]);
+    const seeded = nexusSim([
+      'run',
+      'observability',
+      '--seed',
+      '5',
+      '--quirks',
+      'ready-before-proof',
+      '--until-marker',
+      EARLY,
+    ]);
     expect(seeded.code).toBe(0);
   });
 
   it('--no-poll-skipping gives the same bytes', () => {
-    const words = ['run', '--until-marker', 'SELFTEST: keystored v1 ok'];
+    const words = ['run', 'observability', '--until-marker', 'SELFTEST: keystored v1 ok'];
     expect(nexusSim([...words, '--no-poll-skipping']).stdout).toBe(nexusSim(words).stdout);
   });
 
@@ -122,8 +131,8 @@ describe('run', () => {
 describe('disk', () => {
   it('two processes on one --disk: the second finds the keys of the first', () => {
     const disk = at('blk.img');
-    const first = nexusSim(['run', '--disk', disk]);
-    const second = nexusSim(['run', '--disk', disk]);
+    const first = nexusSim(['run', 'observability', '--disk', disk]);
+    const second = nexusSim(['run', 'observability', '--disk', disk]);
     expect([first.code, second.code]).toEqual([0, 0]);
     const generated = [first, second].map((ran) => ran.stdout.includes('keystored: device key generated'));
     expect(generated).toEqual([true, false]);
@@ -144,14 +153,14 @@ describe('disk', () => {
       expect(diskKeys(new StagedBlockImage(file))).not.toBeNull();
       file.close();
     }
-    const after = nexusSim(['run', '--disk', disk]);
+    const after = nexusSim(['run', 'observability', '--disk', disk]);
     expect(after.stderr).toContain('passed: 85 of 85');
     expect(after.code).toBe(0);
   });
 
   it('a host disk that is full: IOERR to the guest, exit 2, the last flush intact', () => {
     const disk = at('full.img');
-    expect(nexusSim(['run', '--disk', disk]).code).toBe(0);
+    expect(nexusSim(['run', 'observability', '--disk', disk]).code).toBe(0);
     const before = readFileSync(disk);
     // Files of this process may not grow past 2 KiB: the redo log, which comes first, does not fit.
     const ran = bash('ulimit -f 2; $SIM run --disk full.img', { cwd: folder.path });
@@ -160,7 +169,7 @@ describe('disk', () => {
     expect(ran.stdout).toContain('SELFTEST: statefs persist FAIL');
     expect(readFileSync(disk).equals(before)).toBe(true);
     expect(readdirSync(folder.path).filter((name) => name.startsWith('full.img'))).toEqual(['full.img']);
-    expect(nexusSim(['run', '--disk', disk]).code).toBe(0);
+    expect(nexusSim(['run', 'observability', '--disk', disk]).code).toBe(0);
   });
 });
 
@@ -191,7 +200,7 @@ describe('interruption', () => {
       passed: false,
       boots: [{ end: 'interrupted' }],
     });
-    expect(nexusSim(['run', '--disk', at('int.img')]).code).toBe(0);
+    expect(nexusSim(['run', 'observability', '--disk', at('int.img')]).code).toBe(0);
   });
 
   it('a reader that closes the pipe is no error', () => {
@@ -371,9 +380,9 @@ describe('bad input: one line that names the place and what was expected, exit 2
 
   it('an existing log is not emptied by a run that never starts', () => {
     writeFileSync(at('kept.log'), 'kept\n');
-    expect(nexusSim(['run', '--uart-log', at('kept.log'), '--trace', at('no/x')]).code).toBe(2);
+    expect(nexusSim(['run', 'observability', '--uart-log', at('kept.log'), '--trace', at('no/x')]).code).toBe(2);
     expect(readFileSync(at('kept.log'), 'utf8')).toBe('kept\n');
-    expect(nexusSim(['run', '--uart-log', at('kept.log'), '--until-marker', EARLY]).code).toBe(0);
+    expect(nexusSim(['run', 'observability', '--uart-log', at('kept.log'), '--until-marker', EARLY]).code).toBe(0);
     expect(readFileSync(at('kept.log'), 'utf8')).not.toContain('kept');
   });
 

@@ -19,6 +19,7 @@ import {
   replySlots,
 } from './basics.ts';
 import { bundlemgrd, routeExecdDenied, routingBundlemgrd } from './bundlemgrd.ts';
+import { dsoftbus, remoteProxy } from './dsoftbus.ts';
 import { crashReport, execDenied, execExit0, execHello, execMalformed } from './exec.ts';
 import { deviceKey, keystoredCapMove, reloadDeviceKey, resolveKeystored, signDenied } from './keystored.ts';
 import {
@@ -33,6 +34,7 @@ import {
   sinkProbe,
 } from './logd.ts';
 import { securityRejects, semantics, waitWindow } from './metrics.ts';
+import { icmpPing, localAddr } from './net.ts';
 import { mmioPolicyDeny, policyAllow, policyDeny, policyMalformed, requesterSpoof, routingPolicyd } from './policy.ts';
 import { entropy, entropyOversized } from './rng.ts';
 import { capMoveReply, samgrd, senderId, senderPid, soak } from './samgrd.ts';
@@ -120,6 +122,10 @@ const STEPS: Readonly<Record<StepId, Step>> = {
   S58: capQueryMmio,
   S59: capQueryVmo,
   S60: vfs,
+  S61: localAddr,
+  S62: icmpPing,
+  S63: dsoftbus,
+  S64: remoteProxy,
   S65: end,
 };
 

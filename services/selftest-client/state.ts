@@ -128,6 +128,10 @@ export type StepId =
   | 'S58'
   | 'S59'
   | 'S60'
+  | 'S61'
+  | 'S62'
+  | 'S63'
+  | 'S64'
   | 'S65';
 
 /** A step's body. False: a fatal point (section 9), the task ends with an error. */
