@@ -12,8 +12,8 @@ import { decodeRequest as decodeMetricsRequest, encodeResponse as encodeMetricsR
 import { Op, Status, answer } from '../netstackd/wire.ts';
 import { remoteProxy } from '../selftest-client/dsoftbus.ts';
 import { SelftestState } from '../selftest-client/state.ts';
-import type { SelftestOptions } from '../selftest-client/state.ts';
 import { encodeAnnounce } from './discovery.ts';
+import { SELFTEST_DEFAULTS } from './fixtures/selftest.ts';
 import { NetStandIn } from './fixtures/net-stand-in.ts';
 import type { Override } from './fixtures/net-stand-in.ts';
 import { addNode, addRouter } from './fixtures/node.ts';
@@ -128,20 +128,8 @@ class Pair {
   }
 }
 
-const SELFTEST: SelftestOptions = {
-  steps: [],
-  capCheckFiveBytes: false,
-  capCheckOtherSubject: false,
-  routingUnchecked: false,
-  waitByRounds: false,
-  childExitUnchecked: false,
-  helloElf: new Uint8Array(0),
-  silentSink: false,
-  inboxDiscards: false,
-};
-
 const stepRemoteProxy: Program = function* (sys) {
-  const state = new SelftestState(sys, SELFTEST);
+  const state = new SelftestState(sys, SELFTEST_DEFAULTS);
   state.localAddress = IP_A;
   yield* remoteProxy(state);
   return 0;

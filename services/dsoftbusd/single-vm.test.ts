@@ -10,9 +10,9 @@ import { Op, Status, answer, handleAnswer, readAnswer } from '../netstackd/wire.
 import type { FacadeRequest } from '../netstackd/wire.ts';
 import { dsoftbus } from '../selftest-client/dsoftbus.ts';
 import { SelftestState, Slot as SelftestSlot } from '../selftest-client/state.ts';
-import type { SelftestOptions } from '../selftest-client/state.ts';
 import { addNode, addRouter } from './fixtures/node.ts';
 import type { NodeUnderTest } from './fixtures/node.ts';
+import { SELFTEST_DEFAULTS } from './fixtures/selftest.ts';
 import { NetStandIn, opName } from './fixtures/net-stand-in.ts';
 import type { Override } from './fixtures/net-stand-in.ts';
 import { encodeAnnounce } from './discovery.ts';
@@ -45,18 +45,6 @@ const LADDER = [
   'dual-node session ok',
   'ready',
 ];
-
-const SELFTEST: SelftestOptions = {
-  steps: [],
-  capCheckFiveBytes: false,
-  capCheckOtherSubject: false,
-  routingUnchecked: false,
-  waitByRounds: false,
-  childExitUnchecked: false,
-  helloElf: new Uint8Array(0),
-  silentSink: false,
-  inboxDiscards: false,
-};
 
 class Bench {
   readonly bare = bareKernel();
@@ -137,7 +125,7 @@ function journal(records: string[]): Program {
 /** Like the real one, it comes long after dsoftbusd listens. */
 const selftest: Program = function* (sys) {
   yield* recvWithin(sys, SelftestSlot.INBOX_RECV, yield* budgetOf(sys, S / 10));
-  const state = new SelftestState(sys, SELFTEST);
+  const state = new SelftestState(sys, SELFTEST_DEFAULTS);
   yield* dsoftbus(state);
   return 0;
 };
