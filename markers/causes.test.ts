@@ -40,11 +40,12 @@ describe('the table', () => {
   const known = new Set([
     ...markersOf('default'),
     ...markersOf('observability'),
+    ...markersOf('smp'),
     ...requiredBy('dhcp'),
     ...requiredBy('dsoftbus'),
   ]);
 
-  it.each(['default', 'observability'])('has a cause for every marker of the ladder %s', (ladder) => {
+  it.each(['default', 'observability', 'smp'])('has a cause for every marker of the ladder %s', (ladder) => {
     const have = new Set(causes.map((cause) => cause.marker));
     expect(markersOf(ladder).filter((marker) => !have.has(marker))).toEqual([]);
   });
@@ -64,6 +65,7 @@ describe('the table', () => {
   it('names the markers that the reference prints without a cause', () => {
     expect(causes.flatMap((cause) => (cause.vacuous === null ? [] : [`${cause.marker}: ${cause.vacuous}`]))).toEqual([
       'metricsd: ready: ready-before-proof',
+      'SELFTEST: rng entropy ok: blk-status-preset',
       'SELFTEST: ipc routing samgrd ok: routing-unchecked',
       'SELFTEST: ipc routing policyd ok: routing-unchecked',
       'SELFTEST: ipc routing bundlemgrd ok: routing-unchecked',

@@ -44,11 +44,16 @@ export function loadCauses(): readonly Cause[] {
 }
 
 /** Causes of the markers that an image's ladder has, in ladder order; for the default image also those of ladders beyond it. */
-export function causesOf(image: string, causes: readonly Cause[]): readonly Cause[] {
+export function causesOf(image: string, causes: readonly Cause[], smp = false): readonly Cause[] {
   const ladder = loadLadder(IMAGES.get(image)?.ladder ?? image, ladderText);
   if (!ladder.ok) throw new Error(ladder.error);
-  const beyond = image === 'default' ? causes.filter((cause) => cause.ladder !== null) : [];
+  const beyond = image === 'default' ? causes.filter((cause) => isBeyond(cause, smp)) : [];
   return [...ladder.value.markers.flatMap((marker) => causes.filter((cause) => cause.marker === marker)), ...beyond];
+}
+
+/** The markers of more harts are for runs that have them. */
+function isBeyond(cause: Cause, smp: boolean): boolean {
+  return cause.ladder !== null && (cause.ladder !== 'smp' || smp);
 }
 
 /** The undisturbed boot: each marker's line, and what came before it. */
