@@ -13,6 +13,13 @@ function markersOf(name: string): readonly string[] {
   return ladder.value.markers;
 }
 
+/** What a ladder requires beyond its markers. */
+function requiredBy(name: string): readonly string[] {
+  const ladder = loadLadder(name, (one) => readFileSync(new URL(ladderFile(one), folder), 'utf8'));
+  if (!ladder.ok) throw new Error(ladder.error);
+  return ladder.value.requirements.flatMap((requirement) => requirement.markers);
+}
+
 function shipped(): readonly Cause[] {
   const parsed = parseCauses(readFileSync(new URL('causes.toml', folder), 'utf8'), 'causes.toml');
   if (!parsed.ok) throw new Error(parsed.error);
@@ -30,9 +37,15 @@ rule = "a is there"
 
 describe('the table', () => {
   const causes = shipped();
-  const known = new Set([...markersOf('default'), ...markersOf('observability')]);
+  const known = new Set([
+    ...markersOf('default'),
+    ...markersOf('observability'),
+    ...markersOf('smp'),
+    ...requiredBy('dhcp'),
+    ...requiredBy('dsoftbus'),
+  ]);
 
-  it.each(['default', 'observability'])('has a cause for every marker of the ladder %s', (ladder) => {
+  it.each(['default', 'observability', 'smp'])('has a cause for every marker of the ladder %s', (ladder) => {
     const have = new Set(causes.map((cause) => cause.marker));
     expect(markersOf(ladder).filter((marker) => !have.has(marker))).toEqual([]);
   });
@@ -52,6 +65,7 @@ describe('the table', () => {
   it('names the markers that the reference prints without a cause', () => {
     expect(causes.flatMap((cause) => (cause.vacuous === null ? [] : [`${cause.marker}: ${cause.vacuous}`]))).toEqual([
       'metricsd: ready: ready-before-proof',
+      'SELFTEST: rng entropy ok: blk-status-preset',
       'SELFTEST: ipc routing samgrd ok: routing-unchecked',
       'SELFTEST: ipc routing policyd ok: routing-unchecked',
       'SELFTEST: ipc routing bundlemgrd ok: routing-unchecked',
@@ -60,6 +74,7 @@ describe('the table', () => {
       'SELFTEST: mmio policy deny ok: cap-check-reply',
       'SELFTEST: ipc routing execd ok: routing-unchecked',
       'SELFTEST: child exit ok: child-exit-unchecked',
+      'SELFTEST: net udp dns ok: dns-unchecked',
     ]);
   });
 });

@@ -29,7 +29,7 @@ export interface Cause {
 }
 
 const KEYS = ['marker', 'task', 'before', 'take', 'rule', 'prefix', 'vacuous', 'ladder'];
-const FLAGS = ['--fault', '--without', '--deny', '--allow'];
+const FLAGS = ['--fault', '--without', '--deny', '--allow', '--smp'];
 /** Longest file, in characters. */
 export const MAX_CAUSES_TEXT = 4 * MAX_LADDER_TEXT;
 

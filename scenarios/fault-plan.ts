@@ -8,10 +8,10 @@ import { REAL_PARTS } from '../kernel-model/kselftest-ipc.ts';
 import type { SelftestParts } from '../kernel-model/kselftest-ipc.ts';
 import { CapTable } from '../kernel-model/captable.ts';
 import { Router } from '../kernel-model/endpoint.ts';
-import { SYSCALL_COUNT } from '../kernel-model/abi.ts';
 import { SYSCALL_NAMES } from '../kernel-model/syscalls/table.ts';
+import type { IpiPort } from '../kernel-model/smp.ts';
 import type { Program, Sys } from '../kernel-model/sys.ts';
-import { Nr } from '../kernel-model/abi.ts';
+import { Nr, SYSCALL_COUNT } from '../kernel-model/abi.ts';
 import type { Task } from '../kernel-model/task.ts';
 import { yieldForever } from '../services/lib/ipc.ts';
 import type { BlkFault, BlkRequest } from '../sim/virtio/blk.ts';
@@ -43,7 +43,7 @@ class Counted<F extends { readonly window: Window }> {
   }
 }
 
-function counted<K extends 'blk' | 'rng' | 'frame' | 'syscall'>(
+function counted<K extends 'blk' | 'rng' | 'frame' | 'syscall' | 'ipi'>(
   faults: readonly Fault[],
   kind: K,
 ): readonly Counted<Of<K>>[] {
@@ -154,6 +154,22 @@ export class FaultPlan {
     const calls = counted(this.#faults, 'syscall');
     if (frames.length === 0 && calls.length === 0) return null;
     return new KernelFaultPlan(kernel, frames, calls, this.#report);
+  }
+
+  /** The machine's inter-processor interrupts, some of which are lost if a fault says so. */
+  interrupts(port: IpiPort): IpiPort {
+    const lost = counted(this.#faults, 'ipi');
+    if (lost.length === 0) return port;
+    return {
+      ...port,
+      send: (hart) => {
+        const numbers = lost.map((entry) => entry.next());
+        const number = numbers.find((one) => one > 0);
+        if (number === undefined) return port.send(hart);
+        this.#report('ipi', `interrupt ${number} to hart ${hart} is lost`);
+        return hart < port.harts;
+      },
+    };
   }
 
   /** Parts of the kernel's self-tests that are broken. */

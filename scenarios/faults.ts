@@ -90,6 +90,8 @@ export type Fault =
   | { readonly kind: 'selftest'; readonly part: (typeof SELFTEST_PARTS)[number] }
   /** The power goes at the n-th block write (before it), or at a time. What was not flushed is lost. */
   | { readonly kind: 'power'; readonly write: number | null; readonly ns: number | null }
+  /** An inter-processor interrupt is lost on the way to its hart. */
+  | { readonly kind: 'ipi'; readonly window: Window }
   | { readonly kind: 'packet'; readonly dir: 'tx' | 'rx'; readonly window: Window; readonly act: PacketDo };
 
 /** Kinds, as the error lines list them. */
@@ -103,6 +105,7 @@ export const FAULT_KINDS = [
   'exec',
   'selftest',
   'power',
+  'ipi',
   'packet',
 ] as const;
 /** Longest word on the command line; faults of one boot. */
@@ -187,6 +190,8 @@ function read(kind: string, words: Words): Fault {
       if ((write === null) === (ns === null)) throw new FaultProblem('power: expected write=N or time=DURATION');
       return { kind, write, ns };
     }
+    case 'ipi':
+      return { kind, window: words.window() };
     case 'packet':
       return { kind, dir: words.oneOf('dir', ['tx', 'rx'] as const), window: words.window(), act: readPacket(words) };
     default:

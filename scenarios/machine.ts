@@ -73,7 +73,7 @@ export function buildMachine(parts: MachineParts): Machine {
     uart: { transmit: (byte) => board.uart.write(0, 1, byte) },
     image: kernelImageOf(scenario, boot, plan),
     memory: kernelMemory({ bus: board.bus, bodyOf: hartBodies(board.bus) }),
-    boot: bootSequence({ ipi: aclintPort(board.mswi, board.harts), selftest: plan.selftestParts }),
+    boot: bootSequence({ ipi: plan.interrupts(aclintPort(board.mswi, board.harts)), selftest: plan.selftestParts }),
   });
   kernel.faults = plan.kernelFaults(kernel);
   // The firmware prints before the kernel's first instruction; its time is part of the power-on (sheet 05, section 3.2).

@@ -1,7 +1,7 @@
 /**
  * `npm run prove`: takes every marker's cause away and shows that the marker goes. Options: `--image default|observability`,
  * `--quirks none|reference` (both without), `--only TEXT` (markers that contain it), `--without SERVICE` (from every boot),
- * `--json`. Exit code 1 when a marker survives that should not, or the other way round.
+ * `--smp N` (with the markers of more harts), `--json`. Exit code 1 when a marker survives that should not, or the other way round.
  */
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
 
@@ -48,9 +48,9 @@ function read(args: readonly string[]): Options {
     const value = args[i + 1];
     i += 1;
     if (value === undefined) throw new Error(`${flag}: expected a value`);
-    if (flag === '--without') words.push(flag, value);
+    if (flag === '--without' || flag === '--smp') words.push(flag, value);
     else if (['--image', '--quirks', '--only'].includes(flag)) values.set(flag, value);
-    else throw new Error(`${flag}: expected --image, --quirks, --only, --without or --json`);
+    else throw new Error(`${flag}: expected --image, --quirks, --only, --without, --smp or --json`);
   }
   const quirks = values.get('--quirks');
   return {
@@ -63,7 +63,9 @@ function read(args: readonly string[]): Options {
 }
 
 async function prove(plan: BootPlan, only: string): Promise<readonly Proof[]> {
-  const causes = causesOf(plan.image, loadCauses()).filter((cause) => cause.marker.includes(only));
+  const causes = causesOf(plan.image, loadCauses(), plan.words.includes('--smp')).filter((cause) =>
+    cause.marker.includes(only),
+  );
   const base = baseLines(plan, causes);
   const printed = new Set(base.filter((entry) => entry.line !== null).map((entry) => entry.marker));
   const jobs = [

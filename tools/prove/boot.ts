@@ -47,9 +47,12 @@ export function scenarioOf(plan: BootPlan): Scenario {
   const quirks = parseQuirks(plan.quirks);
   if (!quirks.ok) throw new Error(quirks.error);
   const scenario = parsed.value;
+  const smp = plan.words.lastIndexOf('--smp');
+  const harts = smp < 0 ? scenario.machine.harts : Number(plan.words[smp + 1]);
   return {
     ...scenario,
     quirks: quirks.quirks,
+    machine: { ...scenario.machine, harts },
     boots: scenario.boots.map((boot) => ({
       ...boot,
       maxVirtualNs: MAX_VIRTUAL_NS,
@@ -69,6 +72,7 @@ function withWords(base: Faults, words: readonly string[]): Faults {
 }
 
 function withWord(faults: Faults, flag: string, value: string): Faults {
+  if (flag === '--smp') return faults;
   if (flag === '--without') return { ...faults, without: [...faults.without, value] };
   if (flag === '--fault') {
     const fault = parseFault(value);
@@ -79,7 +83,7 @@ function withWord(faults: Faults, flag: string, value: string): Faults {
   if (grant === null) throw new Error(`${flag} ${value}: expected subject:capability`);
   if (flag === '--deny') return { ...faults, deny: [...faults.deny, grant] };
   if (flag === '--allow') return { ...faults, allow: [...faults.allow, grant] };
-  throw new Error(`${flag}: expected --fault, --without, --deny or --allow`);
+  throw new Error(`${flag}: expected --fault, --without, --deny, --allow or --smp`);
 }
 
 /** Boots and gives the UART's lines without entry tokens. `listen` gets every event as a plain record. */

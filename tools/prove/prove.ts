@@ -43,11 +43,17 @@ export function loadCauses(): readonly Cause[] {
   return parsed.value;
 }
 
-/** Causes of the markers that an image's ladder has, in ladder order. */
-export function causesOf(image: string, causes: readonly Cause[]): readonly Cause[] {
+/** Causes of the markers that an image's ladder has, in ladder order; for the default image also those of ladders beyond it. */
+export function causesOf(image: string, causes: readonly Cause[], smp = false): readonly Cause[] {
   const ladder = loadLadder(IMAGES.get(image)?.ladder ?? image, ladderText);
   if (!ladder.ok) throw new Error(ladder.error);
-  return ladder.value.markers.flatMap((marker) => causes.filter((cause) => cause.marker === marker));
+  const beyond = image === 'default' ? causes.filter((cause) => isBeyond(cause, smp)) : [];
+  return [...ladder.value.markers.flatMap((marker) => causes.filter((cause) => cause.marker === marker)), ...beyond];
+}
+
+/** The markers of more harts are for runs that have them. */
+function isBeyond(cause: Cause, smp: boolean): boolean {
+  return cause.ladder !== null && (cause.ladder !== 'smp' || smp);
 }
 
 /** The undisturbed boot: each marker's line, and what came before it. */
@@ -119,7 +125,8 @@ export function proofs(
 ): readonly Proof[] {
   return causes.map((cause) => {
     const own = base.find((entry) => entry.marker === cause.marker);
-    const status: Status = own?.line == null ? 'absent' : survivors.has(cause.marker) ? 'survived' : 'killed';
+    const status: Status =
+      (own?.line ?? null) === null ? 'absent' : survivors.has(cause.marker) ? 'survived' : 'killed';
     // Under the reference's quirks an empty marker comes without its cause, and nothing has to come before it.
     const empty = plan.quirks === 'reference' && cause.vacuous !== null;
     const problems = empty ? [] : (own?.problems ?? []);
