@@ -295,7 +295,7 @@ describe('bad input: one line that names the place and what was expected, exit 2
   it.each<readonly [string, RegExp]>([
     [
       'run nosuch',
-      /^nexus-sim: scenario nosuch: expected one of default, disk-fails, .*, or the path of a \.toml file\n$/,
+      /^nexus-sim: scenario nosuch: expected one of default, dhcp, .*, or the path of a \.toml file\n$/,
     ],
     ['run ./nosuch.toml', /^nexus-sim: \.\/nosuch\.toml: expected a readable scenario file \(no such file\)\n$/],
     [
@@ -337,7 +337,7 @@ describe('bad input: one line that names the place and what was expected, exit 2
     ['run --allow :x', /^nexus-sim: --allow :x: expected SUBJECT:CAPABILITY, .*\n$/],
     [
       'run --phase dinner',
-      /^nexus-sim: --phase dinner: expected one of bring-up, storage, policy, logd, metrics, end\n$/,
+      /^nexus-sim: --phase dinner: expected one of bring-up, mmio, routing, ota, policy, logd, vfs, end\n$/,
     ],
     [
       'run --uart-log no/where.log',
