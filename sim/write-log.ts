@@ -1,6 +1,6 @@
 /** Records the order of writes and flushes of a disk, so that tests can cut the power at any point and look what is left. */
 import { assert } from './assert.ts';
-import type { BlockImage , SparseBlockImage } from './block-image.ts';
+import type { BlockImage, SparseBlockImage } from './block-image.ts';
 import { SECTOR_SIZE } from './block-image.ts';
 
 /** Entries kept by default; a run that writes more than this is not a power-cut test. */

@@ -293,10 +293,7 @@ describe('bad input: one line that names the place and what was expected, exit 2
   const contents = (): readonly string[] => readdirSync(other.path).sort();
 
   it.each<readonly [string, RegExp]>([
-    [
-      'run nosuch',
-      /^nexus-sim: scenario nosuch: expected one of default, dhcp, .*, or the path of a \.toml file\n$/,
-    ],
+    ['run nosuch', /^nexus-sim: scenario nosuch: expected one of default, dhcp, .*, or the path of a \.toml file\n$/],
     ['run ./nosuch.toml', /^nexus-sim: \.\/nosuch\.toml: expected a readable scenario file \(no such file\)\n$/],
     [
       'run unknown-key.toml',
