@@ -103,7 +103,7 @@ describe('every kind has its effect, and says so in the trace', () => {
     const booted = boot(scenario, { trace: true });
     expect(faultEvents(booted)).toEqual([expect.stringMatching(/^packet-drop: rx packet 4 of \d+ bytes: lost$/)]);
     expect(booted.uart).not.toContain('SELFTEST: net ping ok');
-    expect(booted.uart).toContain('SELFTEST: net udp dns ok');
+    expect(booted.uart).toContain('SELFTEST: net tcp listen ok');
   });
 
   it('power: what was not flushed is lost, what was is kept', () => {
