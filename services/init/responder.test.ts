@@ -38,7 +38,13 @@ function reply(query: Uint8Array, status: number, nonceOffset = 0): Uint8Array {
 }
 
 /** Runs init's responder with one child that asks for `targets` in turn; the statuses it was answered. */
-function ask(childName: string, targets: readonly string[], answer: Answer, options: Partial<InitOptions> = {}) {
+function ask(
+  childName: string,
+  targets: readonly string[],
+  answer: Answer,
+  options: Partial<InitOptions> = {},
+  routes: Child['routes'] = [],
+) {
   const { kernel, uart } = bareKernel();
   const [routeReq, routeRsp, childReq, childRsp] = [8, 8, 8, 8].map(() => newEndpoint(kernel));
   const answers: number[][] = [];
@@ -61,7 +67,7 @@ function ask(childName: string, targets: readonly string[], answer: Answer, opti
     const state = new InitState(sys, { ...OPTIONS, ...options });
     state.setEndpoint('pol_ctl_route_req', ROUTE_REQ);
     const entry: Child = { name: childName, pid: 1, ctrlReq: CHILD_REQ, ctrlRsp: CHILD_RSP, routes: [] };
-    entry.routes.push({ target: 'logd', send: 8, recv: 5 }, { target: '@reply', send: 6, recv: 5 });
+    entry.routes.push({ target: 'logd', send: 8, recv: 5 }, { target: '@reply', send: 6, recv: 5 }, ...routes);
     state.children.push(entry, { name: 'policyd', pid: 2, ctrlReq: POLICYD_REQ, ctrlRsp: 41, routes: [] });
     return yield* respond(state);
   };
@@ -99,6 +105,16 @@ describe('routing (sheet 20, section 7.2)', () => {
       [DENIED, 0, 0],
     ]);
     expect(ask('rngd', ['nobody'], verdict(0)).answers).toEqual([[NOT_FOUND, 0, 0]]);
+    // A private row of the wiring is not a name that routing knows.
+    const routes = [{ target: 'backdoor', send: 8, recv: 5 }];
+    expect(ask('rngd', ['backdoor'], verdict(0), {}, routes).answers).toEqual([[NOT_FOUND, 0, 0]]);
+  });
+
+  it("policyd's own routes are not asked of policyd, which is not serving yet", () => {
+    let queries = 0;
+    const refuses: Answer = (query) => ((queries += 1), [reply(query, 1)]);
+    expect(ask('policyd', ['logd'], refuses).answers).toEqual([[OK, 8, 5]]);
+    expect(queries).toBe(0);
   });
 
   it('OBS-23: quirk route-fail-open, both: without an answer the contract denies, the reference allows', () => {
@@ -193,7 +209,8 @@ describe('exec checks (sheet 20, section 7.4)', () => {
   it("OBS-19: the verdict is policyd's, for execd alone", () => {
     expect(asked('execd', exec(0))).toEqual(says(0));
     expect(asked('execd', exec(1))).toEqual(says(1));
-    expect(asked('samgrd', exec(0))).toEqual(says(1));
+    for (const other of ['samgrd', 'bundlemgrd', 'vfsd', 'selftest-client', 'init-lite'])
+      expect(asked(other, exec(0))).toEqual(says(1));
   });
 
   it('OBS-23: quirk route-fail-open, contract: silence, another nonce, op or status denies', () => {
