@@ -2,6 +2,7 @@
 import { statSync } from 'node:fs';
 import { resolve } from 'node:path';
 
+import { MAX_MARKER_TEXT } from '../markers/fields.ts';
 import { loadLadder } from '../markers/loader.ts';
 import { unknownMarkerHint } from '../markers/nearest.ts';
 import { parseUntil } from '../markers/until.ts';
@@ -61,6 +62,7 @@ const MAX_SEED = Number.MAX_SAFE_INTEGER;
 export async function runCommand(word: string, options: RunOptions): Promise<number> {
   const scenario = scenarioOf(word, options);
   checkPhase(scenario, options);
+  checkUntilMarker(options);
   hintUnknownMarker(scenario, options);
   if (options.disk !== undefined) DiskFile.check(options.disk);
   const buffer = new ByteBuffer();
@@ -82,7 +84,7 @@ export async function runCommand(word: string, options: RunOptions): Promise<num
     disk,
     uart: (byte) => buffer.push(byte),
     traceListeners: listeners,
-    goal: options.untilMarker === undefined ? 'ladder' : 'text',
+    goal: judgedByText(options) ? 'text' : 'ladder',
   });
   if (!prepared.ok) throw new UsageError(prepared.error);
   const run = prepared.value;
@@ -138,10 +140,9 @@ function finish(outcome: RunOutcome, summary: Summary | null, options: RunOption
     if (boot.passed) {
       const { seen, required, ladder } = boot.verdict.ladder;
       const time = formatDuration(boot.virtualNs);
-      const what =
-        options.untilMarker === undefined
-          ? `${seen} of ${required} markers of ladder ${ladder}`
-          : `"${options.untilMarker}" was printed`;
+      const what = judgedByText(options)
+        ? `"${options.untilMarker}" was printed`
+        : `${seen} of ${required} markers of ladder ${ladder}`;
       say(color.green(`${head}passed: ${what}, ${time} of virtual time`));
       continue;
     }
@@ -151,7 +152,7 @@ function finish(outcome: RunOutcome, summary: Summary | null, options: RunOption
     if (boot.stall.length > 0) {
       for (const line of boot.stall) say(color.yellow(`  ${line}`));
     }
-    if (options.untilMarker === undefined && !boot.verdict.ladder.pass) {
+    if (!judgedByText(options) && !boot.verdict.ladder.pass) {
       for (const line of verdictLines(boot.verdict.ladder)) {
         if (line.startsWith('[error]')) say(line);
       }
@@ -353,6 +354,17 @@ function whole(flag: string, text: string, min: number, max: number): number {
     throw new UsageError(`${flag} ${text}: expected a whole number from ${min} to ${max}`);
   }
   return value;
+}
+
+/** A marker on the command line is what the run is judged by; `0` and `1` are none, and a phase has a ladder of its own (sheet 85, section 6). */
+function judgedByText({ untilMarker, phase }: RunOptions): boolean {
+  return phase === undefined && untilMarker !== undefined && parseUntil(untilMarker).kind === 'marker';
+}
+
+/** Every line contains the empty text, and none is longer than a marker can be. */
+function checkUntilMarker({ untilMarker }: RunOptions): void {
+  if (untilMarker === undefined || (untilMarker.length > 0 && untilMarker.length <= MAX_MARKER_TEXT)) return;
+  throw new UsageError(`--until-marker: expected a text of 1 to ${MAX_MARKER_TEXT} characters`);
 }
 
 /** A phase that the scenario's ladder does not have. */
