@@ -56,6 +56,7 @@ Exit codes: 0 passed, 1 verdict failed, 2 bad usage or input, 70 internal error.
     .option('--disk <file>', 'disk image, created sparse (64 MiB) where there is none; default: in memory')
     .option('--uart-log <file>', 'also write the UART bytes here')
     .option('--trace <file>', 'write the event trace as JSON lines (docs/trace.md)')
+    .option('--pcap <file>', 'write what the network card sent and received, for Wireshark and tcpdump')
     .option('--report <file>', 'write the outcome as JSON')
     .option('--max-virtual-time <d>', 'bound of virtual time, such as 30s')
     .option('--quirks <names>', 'none (the contract), reference, or names from "nexus-sim quirks"')
@@ -72,6 +73,7 @@ Exit codes: 0 passed, 1 verdict failed, 2 bad usage or input, 70 internal error.
 Examples:
   $ nexus-sim run observability --phase metrics
   $ nexus-sim run --quirks reference --uart-log uart.log
+  $ nexus-sim run --pcap net.pcap --until-marker "SELFTEST: net ping ok"     then: tcpdump -r net.pcap
   $ nexus-sim run --disk blk.img && nexus-sim run --disk blk.img     boot twice on one disk
   $ nexus-sim run --deny metricsd:statefs.write                      take one marker's cause away`,
     )

@@ -18,6 +18,7 @@ import { GRANT_EXPECTED, MAX_HARTS, parseGrant, parseScenario } from '../scenari
 import type { Boot, Grant, Scenario } from '../scenarios/scenario.ts';
 import { SparseBlockImage, StagedBlockImage } from '../sim/block-image.ts';
 import type { BlockImage } from '../sim/block-image.ts';
+import { pcapView } from '../sim/net/pcap.ts';
 import type { TraceListener } from '../sim/trace.ts';
 import { DiskFile } from './disk-file.ts';
 import { ExitCode, UsageError } from './errors.ts';
@@ -37,6 +38,7 @@ export interface RunOptions {
   readonly disk?: string;
   readonly uartLog?: string;
   readonly trace?: string;
+  readonly pcap?: string;
   readonly report?: string;
   readonly maxVirtualTime?: string;
   readonly quirks?: string;
@@ -69,6 +71,12 @@ export async function runCommand(word: string, options: RunOptions): Promise<num
   if (summary !== null) listeners.push(summary.take);
   const traceText: string[] = [];
   if (options.trace !== undefined) listeners.push((event) => traceText.push(traceLine(event)));
+  const packets: Uint8Array[] = [];
+  if (options.pcap !== undefined) {
+    // A file has one time: boots follow each other in it.
+    const offsetNs = (): number => (prepared.ok ? prepared.value.elapsedNs : 0);
+    listeners.push(pcapView((chunk) => packets.push(chunk), { offsetNs }));
+  }
   // Preparing checks the ladder and the phase; only then are files opened.
   const disk = new DeferredDisk();
   const prepared = ScenarioRun.prepare(scenario, {
@@ -87,6 +95,7 @@ export async function runCommand(word: string, options: RunOptions): Promise<num
     const outcome = await drive(run, scenario, () => {
       files.uart(buffer.take());
       if (traceText.length > 0) files.trace(`${traceText.splice(0).join('\n')}\n`);
+      for (const chunk of packets.splice(0)) files.pcap(chunk);
     });
     files.report(outcome, summary);
     return finish(outcome, summary, options, files.hostError);
@@ -160,6 +169,7 @@ class RunFiles {
   readonly #diskFile: DiskFile | null = null;
   readonly #uartLog: GrowingFile | null;
   readonly #trace: GrowingFile | null;
+  readonly #pcap: GrowingFile | null;
   readonly #report: GrowingFile | null;
 
   constructor(options: RunOptions) {
@@ -174,6 +184,7 @@ class RunFiles {
     try {
       this.#uartLog = open(options.uartLog, '--uart-log');
       this.#trace = open(options.trace, '--trace');
+      this.#pcap = open(options.pcap, '--pcap');
       this.#report = open(options.report, '--report');
       this.#diskFile = options.disk === undefined ? null : DiskFile.open(options.disk);
     } catch (error) {
@@ -198,6 +209,10 @@ class RunFiles {
     this.#trace?.write(Buffer.from(text));
   }
 
+  pcap(bytes: Uint8Array): void {
+    this.#pcap?.write(bytes);
+  }
+
   report(outcome: RunOutcome, summary: Summary | null): void {
     this.#report?.write(Buffer.from(`${JSON.stringify({ ...outcome, ...summary?.json() }, null, 2)}\n`));
   }
@@ -205,6 +220,7 @@ class RunFiles {
   close(): void {
     this.#uartLog?.close();
     this.#trace?.close();
+    this.#pcap?.close();
     this.#report?.close();
     this.#diskFile?.close();
   }
@@ -216,6 +232,7 @@ function checkDistinct(options: RunOptions): void {
     ['--disk', options.disk],
     ['--uart-log', options.uartLog],
     ['--trace', options.trace],
+    ['--pcap', options.pcap],
     ['--report', options.report],
   ] as const;
   const seen = new Map<string, string>();

@@ -109,7 +109,7 @@ function createDevice(
       const dns = quirks.has('dns-unchecked') ? 'foreign-late' : 'answer';
       createNetwork(
         machine.network,
-        { dns, faults: plan.packets },
+        { dns, latency: machine.latency, faults: plan.packets },
         { clock: context.clock, trace: context.trace, streams, card },
       );
       return new VirtioMmio(card, context);

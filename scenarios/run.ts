@@ -94,6 +94,11 @@ export class ScenarioRun {
     return this.#machine?.board.clock.now ?? 0;
   }
 
+  /** Virtual ns of the boots that are over. */
+  get elapsedNs(): number {
+    return this.#outcomes.reduce((sum, boot) => sum + boot.virtualNs, 0);
+  }
+
   /** Number of the boot in progress, 1-based. */
   get boot(): number {
     return this.#outcomes.length + 1;

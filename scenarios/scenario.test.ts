@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 
+import { NO_LATENCY } from '../sim/net/latency.ts';
 import { IMAGES } from './images.ts';
 import { DEFAULT_MAX_VIRTUAL_NS, MAX_BOOTS, NO_FAULTS, parseGrant, parseScenario } from './scenario.ts';
 import type { Scenario } from './scenario.ts';
@@ -15,6 +16,18 @@ function errorOf(text: string): string {
   return parsed.ok ? 'no error' : parsed.error;
 }
 
+describe('network', () => {
+  it('latency is a duration or a range', () => {
+    const latency = (text: string): unknown =>
+      read(`image = "default"\n[machine]\nlatency = "${text}"`).machine.latency;
+    expect(latency('2ms')).toEqual({ minNs: 2_000_000, maxNs: 2_000_000 });
+    expect(latency('1us..3us')).toEqual({ minNs: 1000, maxNs: 3000 });
+    expect(errorOf('image = "default"\n[machine]\nlatency = "5s"')).toBe(
+      'x.toml: machine.latency: expected a duration such as 50us, or a range such as 40us..60us, of at most 4s',
+    );
+  });
+});
+
 describe('defaults', () => {
   it('an image is enough: one boot in contract, to the end', () => {
     expect(read('image = "observability"')).toEqual({
@@ -24,7 +37,13 @@ describe('defaults', () => {
       seed: '1',
       quirks: new Set(),
       ladder: 'observability',
-      machine: { harts: 1, icount: IMAGES.get('observability')!.icount, skipPolls: true, network: 'unplugged' },
+      machine: {
+        harts: 1,
+        icount: IMAGES.get('observability')!.icount,
+        skipPolls: true,
+        network: 'unplugged',
+        latency: NO_LATENCY,
+      },
       firmwareBanner: false,
       boots: [
         {

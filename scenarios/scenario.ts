@@ -6,7 +6,9 @@ import { parse } from 'smol-toml';
 
 import { FieldFault, Fields, MAX_LADDER_TEXT } from '../markers/fields.ts';
 import type { Result } from '../markers/ladder.ts';
-import { DURATION_EXPECTED, parseDuration } from './duration.ts';
+import { DURATION_EXPECTED, LATENCY_EXPECTED, parseDuration, parseLatency } from './duration.ts';
+import { NO_LATENCY } from '../sim/net/latency.ts';
+import type { Latency } from '../sim/net/latency.ts';
 import type { NetworkKind } from '../sim/net/network.ts';
 import { readFaultTables } from './fault-tables.ts';
 import type { Fault } from './faults.ts';
@@ -30,6 +32,8 @@ export interface MachineOptions {
   readonly skipPolls: boolean;
   /** What is behind the network card. */
   readonly network: NetworkKind;
+  /** Virtual time that an answer of the user network takes. */
+  readonly latency: Latency;
 }
 
 /** A capability of a policy subject, `subject:capability`. */
@@ -139,7 +143,7 @@ function readScenario(text: string, file: string, name: string): Scenario {
   const image = top.text('image');
   const definition = IMAGES.get(image);
   if (definition === undefined) return top.fail('image', `expected one of ${[...IMAGES.keys()].join(', ')}`);
-  const machine = top.sub('machine', ['harts', 'icount', 'skip-polls', 'network']);
+  const machine = top.sub('machine', ['harts', 'icount', 'skip-polls', 'network', 'latency']);
   const base = readBoot(
     top,
     { until: '0', phase: undefined, maxVirtualNs: DEFAULT_MAX_VIRTUAL_NS, faults: NO_FAULTS, expect: NOTHING },
@@ -161,6 +165,7 @@ function readScenario(text: string, file: string, name: string): Scenario {
       icount: machine.optionalInteger('icount', 0, MAX_ICOUNT) ?? definition.icount,
       skipPolls: machine.optionalBoolean('skip-polls') ?? true,
       network: readNetwork(machine) ?? definition.network,
+      latency: readLatency(machine) ?? NO_LATENCY,
     },
     firmwareBanner: top.optionalBoolean('firmware-banner') ?? false,
     boots: boots.length === 0 ? [base] : boots,
@@ -184,6 +189,12 @@ function readNetwork(machine: Fields): NetworkKind | undefined {
   const text = machine.optionalText('network');
   if (text === undefined) return undefined;
   return NETWORKS.find((kind) => kind === text) ?? machine.fail('network', `expected one of ${NETWORKS.join(', ')}`);
+}
+
+function readLatency(machine: Fields): Latency | undefined {
+  const text = machine.optionalText('latency');
+  if (text === undefined) return undefined;
+  return parseLatency(text) ?? machine.fail('latency', `expected ${LATENCY_EXPECTED}`);
 }
 
 function readSeed(top: Fields): string {
