@@ -2,7 +2,6 @@ import { describe, expect, it } from 'vitest';
 import { SparseBlockImage } from '../block-image.ts';
 import { VirtioBlk } from './blk.ts';
 import * as mmio from './mmio-transport.ts';
-import { EmptyVirtioSlot } from './mmio-transport.ts';
 import { VirtioNet } from './net.ts';
 import { VirtioRng } from './rng.ts';
 import { DATA, TestRig, WRITE } from './test-rig.ts';
@@ -37,13 +36,6 @@ describe('identity registers (sheet 05, section 10.3)', () => {
     expect([0, 1, 2, 0xffff_ffff].map((sel) => features(blk(), sel))).toEqual([0x3000_6e54, 0x101, 0x101, 0x101]);
     expect([0, 1].map((sel) => features(rng(), sel))).toEqual([0x3000_0000, 0x101]);
     expect([0, 1].map((sel) => features(net(), sel))).toEqual([0x30bf_8024, 0x101]);
-  });
-
-  it('an empty slot answers magic, version and vendor only', () => {
-    const slot = new EmptyVirtioSlot();
-    expect([0, 4, 8, 12].map((offset) => slot.read(offset, 4))).toEqual([0x7472_6976, 2, 0, 0x554d_4551]);
-    for (let offset = 0x10; offset < 0x200; offset += 4) expect(slot.read(offset, 4)).toBe(0);
-    expect(slot.read(0x100, 1)).toBe(0);
   });
 
   it('8- and 16-bit register accesses read 0 and write nothing', () => {
