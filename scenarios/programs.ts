@@ -214,6 +214,7 @@ function programOf(service: string, definition: ImageDefinition, faults: Faults,
         childExitUnchecked: quirks.has('child-exit-unchecked'),
         helloElf: helloElf(),
         waitByRounds: quirks.has('wait-by-rounds'),
+        receiveMax,
         silentSink,
         inboxDiscards,
       });

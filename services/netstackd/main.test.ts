@@ -48,7 +48,7 @@ describe('start-up on kernel, card and user network (sheet 70, section 4)', () =
     ]);
   });
 
-  it('contract: the DNS marker comes from an answer', () => {
+  it('quirk dns-unchecked, contract: the DNS marker comes from an answer', () => {
     const world = new NetWorld();
     world.run(3 * SECOND);
     expect(world.lines).toEqual([...UP, ...BOUND, 'SELFTEST: net udp dns ok', ...FACADE]);
@@ -56,7 +56,21 @@ describe('start-up on kernel, card and user network (sheet 70, section 4)', () =
     expect(answers.length).toBeGreaterThan(0);
   });
 
-  it('contract: no answer, no marker', () => {
+  it('quirk dns-unchecked, contract: an answer without an address is none', () => {
+    const world = new NetWorld({ networkOptions: { dns: 'answer', names: [] } });
+    world.run(5 * SECOND);
+    const answers = packets(world, 'rx').filter((frame) => frame.slice(84).startsWith('1234'));
+    expect(answers.length).toBeGreaterThan(0);
+    expect(world.lines).toEqual([
+      ...UP,
+      ...BOUND,
+      'netstackd: udp dns rx other',
+      'netstackd: udp dns unavailable (fallback dhcp proof)',
+      ...FACADE,
+    ]);
+  });
+
+  it('quirk dns-unchecked, contract: no answer, no marker', () => {
     const world = new NetWorld({ networkOptions: { dns: 'foreign-late', names: [] } });
     world.run(1 * SECOND);
     expect(world.lines).not.toContain('SELFTEST: net udp dns ok');

@@ -15,6 +15,7 @@ const OPTIONS: SelftestOptions = {
   childExitUnchecked: false,
   helloElf: helloElf(),
   waitByRounds: false,
+  receiveMax: 8192,
   silentSink: false,
   inboxDiscards: false,
 };
