@@ -185,6 +185,75 @@ describe('EXEC', () => {
     expect(a0(twice)).toBe(-Errno.EINVAL);
   });
 
+  it('takes gp from the argument, else from the first writable segment, else from the entry', () => {
+    const gp = (flags: readonly number[], argument = 0): number | undefined => {
+      const segments = flags.map((bits, i) => ({ vaddr: 0x1_0000 * (i + 1), memsz: 0x1000, flags: bits }));
+      const { machine } = root(
+        () =>
+          function* (sys) {
+            return yield sys.exec(writeElf({ entry: 0x1_0002, segments, program: 'idle' }), 1, argument);
+          },
+      );
+      return machine.kernel.tasks[1]?.frame.gp;
+    };
+    expect(gp([5, 4, 6, 6])).toBe(0x3_0800);
+    expect(gp([5, 4])).toBe(0x1_0802);
+    expect(gp([5, 6], 0x7777)).toBe(0x7777);
+  });
+
+  it('a segment of v2 may end where the name page begins, and not a byte later', () => {
+    const ends = (memsz: number): number => execOnce(one({ vaddr: 0x2000_a000, memsz }), 'n')[1];
+    expect(ends(0x1000)).toBe(1);
+    expect(ends(0x1001)).toBe(-Errno.EINVAL);
+  });
+
+  it('without SEND in slot 0 the raw door does not even look at the file', () => {
+    const { machine, results } = root(
+      (out) =>
+        function* (sys) {
+          yield sys.capClose(0);
+          out.push(yield sys.ecall(13n, 0x7000_0000n, 100n, 1n), yield sys.ecall(17n, 0x7000_0000n, 100n, 1n));
+          return 0;
+        },
+    );
+    expect(results).toEqual([-Errno.EPERM, -Errno.EPERM]);
+    expect(machine.text()).not.toContain('PANIC');
+  });
+
+  it('only children of PID 0 get the endpoint factory, and only with an address space of their own', () => {
+    const maker: Program = function* (sys) {
+      yield sys.execV2(service(), 1, 0, 'grandchild');
+      for (;;) yield sys.yieldCpu();
+    };
+    const { machine } = root(
+      () =>
+        function* (sys) {
+          yield sys.execV2(service('maker'), 1, 0, 'child');
+          yield sys.spawn(0x8020_0000, 0, 0, 0, 0);
+          for (let i = 0; i < 3; i++) yield sys.yieldCpu();
+          return 0;
+        },
+      { programs: { idle, maker } },
+    );
+    const caps = machine.kernel.tasks.map((task) => task.caps.get(1)?.kind ?? null);
+    expect(machine.kernel.tasks.map(({ name }) => name).slice(1)).toEqual(['child', expect.anything(), 'grandchild']);
+    expect(caps.slice(1)).toEqual(['factory', null, null]);
+  });
+
+  it('reaping gives back the address space: its handle is the next one handed out', () => {
+    const { results } = root(
+      (out) =>
+        function* (sys) {
+          const child = yield sys.execV2(service(), 1, 0, 'n');
+          out.push(yield sys.asCreate());
+          yield sys.wait(child);
+          out.push(yield sys.asCreate(), yield sys.asCreate());
+          return 0;
+        },
+    );
+    expect(results).toEqual([3, 2, 4]);
+  });
+
   it('needs SEND in slot 0, records no spawn reason, and leaks the space of a refused file', () => {
     const { machine, results } = root(
       (out) =>
