@@ -130,6 +130,20 @@ text: .asciz "hello\\n"
     expect(code(`li a0, 0\nli a1, 77\nli a7, 12\necall\nadd a0, a0, a1\n${EXIT}`)).toBe(77 - Errno.ECHILD);
   });
 
+  it('WAIT’s status is sign-extended through all 64 bits of a1', () => {
+    const machine = machineWith();
+    const seen: (bigint | number | undefined)[] = [];
+    startRoot(machine, function* (sys) {
+      for (const status of [-1, -0x8000_0000, 0x7fff_ffff, 3]) {
+        const child = yield sys.exec(program(`li a0, ${status}\n${EXIT}`), 1, 0);
+        seen.push((yield sys.ecall(12n, BigInt(child))) - child, sys.regs[1]);
+      }
+      return 0;
+    });
+    runToEnd(machine);
+    expect(seen).toEqual([0, 2n ** 64n - 1n, 0, 2n ** 64n - 2n ** 31n, 0, 0x7fff_ffffn, 0, 3n]);
+  });
+
   it('memory made by ecalls is memory: a VMO mapped, written, read back', () => {
     const source = `
       li a0, -1
