@@ -407,7 +407,7 @@ describe('facade on the kernel (sheet 70, section 6)', () => {
   it.each([
     [true, ['9c96', '9c96']],
     [false, ['9c96', '9c97']],
-  ])('connect-port-reuse %s: local ports of two connections', (connectPortReuse, ports) => {
+  ])('quirk connect-port-reuse, both: %s: local ports of two connections', (connectPortReuse, ports) => {
     const world = new NetWorld({ netstackd: { connectPortReuse } });
     const connect: FacadeRequest = { op: Op.CONNECT, ip: ipv4(10, 0, 2, 2), port: port(80), nonce: null };
     answers(world, [connect, connect]);
