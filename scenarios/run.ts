@@ -148,6 +148,7 @@ export class ScenarioRun {
       disk: this.#env.disk,
       uart: (byte) => this.#env.uart(byte, number),
       traceListeners: this.#env.traceListeners,
+      linked: null,
     });
     const { trace, uartLines } = machine.board;
     uartLines.listen((line) => {

@@ -323,7 +323,10 @@ describe('bad input: one line that names the place and what was expected, exit 2
     ],
     ['run no-toml.toml', /^nexus-sim: no-toml\.toml:1: .*; expected a TOML document\n$/],
     ['run no-image.toml', /^nexus-sim: no-image\.toml: image: expected a string .*\n$/],
-    ['run other-image.toml', /^nexus-sim: other-image\.toml: image: expected one of default, observability\n$/],
+    [
+      'run other-image.toml',
+      /^nexus-sim: other-image\.toml: image: expected one of default, observability, os2vm, os2vm-metrics\n$/,
+    ],
     ['run harts.toml', /^nexus-sim: harts\.toml: machine\.harts: expected a whole number from 1 to 4\n$/],
     ['run icount.toml', /^nexus-sim: icount\.toml: machine\.icount: expected a whole number from 0 to 10\n$/],
     ['run time.toml', /^nexus-sim: time\.toml: stop\.max-virtual-time: expected a duration such as .*\n$/],
@@ -377,8 +380,8 @@ describe('bad input: one line that names the place and what was expected, exit 2
     [`run --until-marker ${'x'.repeat(241)}`, /^nexus-sim: --until-marker: expected a text of 1 to 240 characters\n$/],
     ['dance', /^nexus-sim: unknown command 'dance'\n$/],
     [
-      'ladder --variant os2vm',
-      /^nexus-sim: --variant os2vm: expected one of default, dhcp, dhcp-strict, dsoftbus, observability, smp\n$/,
+      'ladder --variant os3vm',
+      /^nexus-sim: --variant os3vm: expected one of default, dhcp, dhcp-strict, dsoftbus, observability, os2vm, smp\n$/,
     ],
     [
       '--color sometimes ladder',
