@@ -87,6 +87,7 @@ export async function runCommand(word: string, options: RunOptions): Promise<num
       if (traceText.length > 0) files.trace(`${traceText.splice(0).join('\n')}\n`);
     });
     files.report(outcome, summary);
+    files.settle();
     return finish(outcome, summary, options, files.hostError);
   } finally {
     files.close();
@@ -199,6 +200,14 @@ class RunFiles {
 
   report(outcome: RunOutcome, summary: Summary | null): void {
     this.#report?.write(Buffer.from(`${JSON.stringify({ ...outcome, ...summary?.json() }, null, 2)}\n`));
+  }
+
+  /**
+   * The run is over in good order: like any host that ends so, it writes back what the guest had written and not flushed.
+   * (A power cut of the run has taken its writes back already; a killed process never gets here.)
+   */
+  settle(): void {
+    this.disk.flush();
   }
 
   close(): void {
