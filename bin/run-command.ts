@@ -13,7 +13,7 @@ import { IMAGES } from '../scenarios/images.ts';
 import { parseQuirks } from '../scenarios/quirks.ts';
 import { ScenarioRun } from '../scenarios/run.ts';
 import type { RunOutcome } from '../scenarios/run.ts';
-import { GRANT_EXPECTED, MAX_HARTS, nodeWord, parseGrant, parseScenario } from '../scenarios/scenario.ts';
+import { MAX_HARTS, nodeWord, parseGrant, parseScenario } from '../scenarios/scenario.ts';
 import type { Boot, Faults, Grant, NodeName, Scenario } from '../scenarios/scenario.ts';
 import { pcapView } from '../sim/net/pcap.ts';
 import type { TraceListener } from '../sim/trace.ts';
@@ -242,11 +242,11 @@ function faultsOf(words: readonly string[] | undefined): readonly Fault[] {
   });
 }
 
-function grants(flag: string, words: readonly string[] | undefined): readonly Grant[] {
+function grants(flag: '--deny' | '--allow', words: readonly string[] | undefined): readonly Grant[] {
   return (words ?? []).map((word) => {
-    const grant = parseGrant(word);
-    if (grant === null) throw new UsageError(`${flag} ${word}: expected ${GRANT_EXPECTED}`);
-    return grant;
+    const grant = parseGrant(word, flag === '--deny' ? 'deny' : 'allow');
+    if (!grant.ok) throw new UsageError(`${flag} ${word}: expected ${grant.error}`);
+    return grant.value;
   });
 }
 

@@ -28,6 +28,7 @@ export class Blocking {
     task.state = 'ready';
     task.blockKind = 'none';
     kernel.idleTurns = 0;
+    kernel.laps.disturb();
     if (kernel.trace.on) kernel.trace.emit({ kind: 'task-wake', woken: pid });
     return true;
   }

@@ -15,6 +15,7 @@ import type { Costs } from './cost.ts';
 import { closeOrder, Router } from './endpoint.ts';
 import type { KernelFaults } from './fault-port.ts';
 import type { KernelImage } from './image.ts';
+import { Laps } from './laps.ts';
 import { KernelUart } from './kernel-uart.ts';
 import type { UartSink } from './kernel-uart.ts';
 import { GuestFault } from './memory-side.ts';
@@ -76,6 +77,7 @@ export class Kernel {
   readonly storm = new StormGuard();
   readonly memory: MemorySide;
   readonly blocking: Blocking = new Blocking(this);
+  readonly laps: Laps = new Laps(this);
   /** Index = pid; records are never removed. */
   readonly tasks: Task[] = [];
   /** The running task; null before boot has ended and after a panic. */
@@ -251,6 +253,8 @@ export class Kernel {
     const { clock } = this;
     this.#stopping = false;
     this.until = limit.untilNs;
+    // Whoever owns the run may have changed anything since the last one.
+    this.laps.restart();
     for (let steps = 0; ; steps++) {
       if (clock.next <= clock.now) this.#runEvents();
       if (this.stopping) return 'stopped';
@@ -300,6 +304,7 @@ export class Kernel {
         task.blockKind = 'none';
         task.retry = false;
         this.#finish(task, nr, -Errno.EINVAL);
+        this.laps.disturb();
         return;
       }
     }
@@ -318,6 +323,7 @@ export class Kernel {
       task.retry = result !== SWITCHED;
       if (task.lone && wasLone && quiet) task.loneCost = this.clock.now - started;
     }
+    if (this.laps.watching) this.laps.turn(task, request, result);
   }
 
   /** The negative errno that a fault gives this syscall, charged as a rejected one; 0: none. */
@@ -342,6 +348,7 @@ export class Kernel {
       return true;
     } catch (fault) {
       if (!(fault instanceof GuestFault)) throw fault;
+      this.laps.disturb();
       task.generator = null;
       this.memory.userFault(task, fault);
       return false;
@@ -363,6 +370,7 @@ export class Kernel {
     this.clock.runDue();
     this.trace.pid = pid;
     this.idleTurns = 0;
+    this.laps.disturb();
   }
 
   #enter(pid: number): boolean {
@@ -394,6 +402,7 @@ function traced(nr: number, result: number): boolean {
     case Macro.PRINT:
     case Macro.POLL:
     case Macro.SLICE:
+    case Macro.LAP:
       return false;
     case Nr.IPC_RECV_V1:
     case Nr.IPC_RECV_V2:

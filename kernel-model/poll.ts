@@ -188,8 +188,8 @@ class Rotation {
   }
 }
 
-/** Clock tests of the next `rounds` rounds. */
-function clockTests(poll: Poll, rounds: number): number {
+/** Clock tests of the `rounds` rounds that follow round `from`. */
+export function clockTests(poll: Poll, rounds: number, from = poll.round): number {
   const every = poll.clockEvery;
-  return every === 0 ? 0 : Math.floor((poll.round + rounds) / every) - Math.floor(poll.round / every);
+  return every === 0 ? 0 : Math.floor((from + rounds) / every) - Math.floor(from / every);
 }

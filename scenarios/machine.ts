@@ -23,8 +23,8 @@ import { VirtioMmio } from '../sim/virtio/mmio-transport.ts';
 import { VirtioNet } from '../sim/virtio/net.ts';
 import { VirtioRng } from '../sim/virtio/rng.ts';
 import { FaultPlan } from './fault-plan.ts';
-import { kernelImageOf } from './programs.ts';
-import type { Boot, Scenario, ScenarioNode } from './scenario.ts';
+import { kernelImageOf, programsOf } from './programs.ts';
+import type { Boot, Faults, Grant, Scenario, ScenarioNode } from './scenario.ts';
 import { VolatileDisk } from './volatile-disk.ts';
 
 /** What a machine needs from its owner. */
@@ -67,7 +67,10 @@ export function buildMachine(parts: MachineParts): Machine {
   const plan = new FaultPlan(boot.faults.inject, (name, detail) => {
     if (board.trace.on) board.trace.emit({ kind: 'fault', name, detail });
   });
-  const disk = boot.faults.inject.length === 0 ? parts.disk : new VolatileDisk(parts.disk, plan, () => halt());
+  const disk =
+    boot.faults.inject.length === 0
+      ? parts.disk
+      : new VolatileDisk(parts.disk, plan, streams.stream('power-cut'), () => halt());
   const description = { ...(linked === null ? VIRT_BOARD : TWO_NODE_BOARD), harts: scenario.machine.harts };
   const board: Board = buildBoard(description, {
     ...(linked !== null && { clock: linked.clock }),
@@ -82,10 +85,13 @@ export function buildMachine(parts: MachineParts): Machine {
     ),
   });
   for (const listener of parts.traceListeners) board.trace.listen(listener);
+  if (board.trace.on) for (const fault of imageFaults(boot.faults)) board.trace.emit({ kind: 'fault', ...fault });
+  const image = kernelImageOf(scenario, boot, plan);
+  if (board.trace.on) for (const program of programsOf(image)) board.trace.emit({ kind: 'image', ...program });
   const kernel = new Kernel({
     board: { clock: board.clock, trace: board.trace, memory: board.ram },
     uart: { transmit: (byte) => board.uart.write(0, 1, byte) },
-    image: kernelImageOf(scenario, boot, plan),
+    image,
     memory: kernelMemory({ bus: board.bus, bodyOf: hartBodies(board.bus) }),
     boot: bootSequence({ ipi: plan.interrupts(aclintPort(board.mswi, board.harts)), selftest: plan.selftestParts }),
   });
@@ -105,6 +111,21 @@ export function buildMachine(parts: MachineParts): Machine {
     });
   }
   return { board, kernel, stop };
+}
+
+/** What is wrong with the image from the start, as the trace's first events. */
+function imageFaults(faults: Faults): readonly { readonly name: string; readonly detail: string }[] {
+  const grant = ({ subject, capability }: Grant): string => `${subject}:${capability}`;
+  return [
+    ...faults.without.map((service) => ({ name: 'without', detail: service })),
+    ...faults.silent.map((service) => ({ name: 'silent', detail: service })),
+    ...faults.dead.map((service) => ({ name: 'dead', detail: service })),
+    ...faults.deny.map((entry) => ({ name: 'deny', detail: grant(entry) })),
+    ...faults.allow.map((entry) => ({ name: 'allow', detail: grant(entry) })),
+    ...(faults.logdDropsAppends
+      ? [{ name: 'logd-drops-appends', detail: 'appends are answered OK and not stored' }]
+      : []),
+  ];
 }
 
 type DeviceContext = Parameters<VirtioFactory['create']>[0];

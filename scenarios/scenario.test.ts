@@ -216,15 +216,22 @@ describe('errors are one line: file, key, what was expected', () => {
 
 describe('parseGrant', () => {
   it.each([
-    ['metricsd:statefs.write', { subject: 'metricsd', capability: 'statefs.write' }],
-    ['selftest-client:ipc.core', { subject: 'selftest-client', capability: 'ipc.core' }],
-    ['metricsd', null],
-    ['metricsd:', null],
-    [':x', null],
-    ['a:b:c', null],
-    ['A:b', null],
-    [`${'a'.repeat(49)}:b`, null],
-  ])('%s', (text, grant) => {
-    expect(parseGrant(text)).toEqual(grant);
+    ['deny', 'metricsd:statefs.write', { subject: 'metricsd', capability: 'statefs.write' }],
+    ['deny', 'selftest-client:ipc.core', { subject: 'selftest-client', capability: 'ipc.core' }],
+    ['allow', 'selftest-client:crypto.sign', { subject: 'selftest-client', capability: 'crypto.sign' }],
+    ['allow', 'logd:ipc.core', { subject: 'logd', capability: 'ipc.core' }],
+    ['deny', 'metricsd', 'SUBJECT:CAPABILITY, such as metricsd:statefs.write'],
+    ['deny', 'metricsd:', 'SUBJECT:CAPABILITY, such as metricsd:statefs.write'],
+    ['allow', ':x', 'SUBJECT:CAPABILITY, such as metricsd:statefs.write'],
+    ['allow', 'a:b:c', 'SUBJECT:CAPABILITY, such as metricsd:statefs.write'],
+    ['allow', 'A:b', 'SUBJECT:CAPABILITY, such as metricsd:statefs.write'],
+    ['allow', `${'a'.repeat(49)}:b`, 'SUBJECT:CAPABILITY, such as metricsd:statefs.write'],
+    // What would change nothing is a slip of the pen.
+    ['deny', 'metricd:statefs.write', 'a subject of the policy before the colon'],
+    ['deny', 'metricsd:statefs.wirte', 'a capability that metricsd holds: ipc.core, statefs.write'],
+    ['allow', 'metricd:statefs.write', 'a subject of the policy or a service before the colon'],
+  ] as const)('%s %s', (what, text, expected) => {
+    const parsed = parseGrant(text, what);
+    expect(parsed.ok ? parsed.value : parsed.error).toEqual(expected);
   });
 });

@@ -13,8 +13,9 @@ import { LINK_LATENCY, LINK_LATENCY_MIN_NS } from '../sim/net/link.ts';
 import type { NetworkKind } from '../sim/net/network.ts';
 import { readFaultTables } from './fault-tables.ts';
 import type { Fault } from './faults.ts';
-import { IMAGES } from './images.ts';
+import { IMAGES, SLOT_ORDER } from './images.ts';
 import type { ImageDefinition } from './images.ts';
+import { grantsOf } from './policy-grants.ts';
 import { parseQuirks } from './quirks.ts';
 import type { QuirkSet } from './quirks.ts';
 
@@ -342,18 +343,30 @@ function readServices(faults: Fields, key: string, services: readonly string[]):
   return names;
 }
 
-function readGrants(faults: Fields, key: string): readonly Grant[] | undefined {
+function readGrants(faults: Fields, key: 'deny' | 'allow'): readonly Grant[] | undefined {
   return faults.optionalTexts(key)?.map((text, index) => {
-    const grant = parseGrant(text);
-    return grant ?? faults.fail(`${key}[${index}]`, `expected ${GRANT_EXPECTED}`);
+    const grant = parseGrant(text, key);
+    return grant.ok ? grant.value : faults.fail(`${key}[${index}]`, `expected ${grant.error}`);
   });
 }
 
 /** What the error lines name as expected. */
-export const GRANT_EXPECTED = 'SUBJECT:CAPABILITY, such as metricsd:statefs.write';
+const GRANT_EXPECTED = 'SUBJECT:CAPABILITY, such as metricsd:statefs.write';
 
-/** `subject:capability`, or null. */
-export function parseGrant(text: string): Grant | null {
+/**
+ * Reads `subject:capability`. Only what the policy grants can be denied, and only a service or subject of the policy can be
+ * allowed something: anything else would change nothing. Error: what was expected.
+ */
+export function parseGrant(text: string, what: 'deny' | 'allow'): Result<Grant> {
   const match = /^([a-z0-9.-]{1,48}):([a-z0-9._-]{1,48})$/.exec(text);
-  return match === null ? null : { subject: match[1] ?? '', capability: match[2] ?? '' };
+  const [, subject, capability] = match ?? [];
+  if (subject === undefined || capability === undefined) return { ok: false, error: GRANT_EXPECTED };
+  const held = grantsOf(subject);
+  if (what === 'allow') {
+    if (held !== null || SLOT_ORDER.includes(subject)) return { ok: true, value: { subject, capability } };
+    return { ok: false, error: 'a subject of the policy or a service before the colon' };
+  }
+  if (held?.includes(capability) === true) return { ok: true, value: { subject, capability } };
+  if (held === null) return { ok: false, error: 'a subject of the policy before the colon' };
+  return { ok: false, error: `a capability that ${subject} holds: ${held.join(', ')}` };
 }
