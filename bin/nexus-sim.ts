@@ -134,4 +134,4 @@ async function main(): Promise<void> {
   }
 }
 
-await main();
+void main();
