@@ -130,6 +130,20 @@ text: .asciz "hello\\n"
     expect(code(`li a0, 0\nli a1, 77\nli a7, 12\necall\nadd a0, a0, a1\n${EXIT}`)).toBe(77 - Errno.ECHILD);
   });
 
+  it('WAIT’s status is sign-extended through all 64 bits of a1', () => {
+    const machine = machineWith();
+    const seen: (bigint | number | undefined)[] = [];
+    startRoot(machine, function* (sys) {
+      for (const status of [-1, -0x8000_0000, 0x7fff_ffff, 3]) {
+        const child = yield sys.exec(program(`li a0, ${status}\n${EXIT}`), 1, 0);
+        seen.push((yield sys.ecall(12n, BigInt(child))) - child, sys.regs[1]);
+      }
+      return 0;
+    });
+    runToEnd(machine);
+    expect(seen).toEqual([0, 2n ** 64n - 1n, 0, 2n ** 64n - 2n ** 31n, 0, 0x7fff_ffffn, 0, 3n]);
+  });
+
   it('memory made by ecalls is memory: a VMO mapped, written, read back', () => {
     const source = `
       li a0, -1
@@ -404,6 +418,39 @@ describe('time', () => {
       return machine.events.find((event) => event.kind === 'task-exit')!.t;
     };
     expect(end(1_500) - end(1_000)).toBe(500 * 2 * 2);
+  });
+
+  it('a device sees each access at its own instruction', () => {
+    const seen: number[] = [];
+    const machine: TestMachine = machineWith({
+      memory: {
+        bodyOf: (kernel, elf) => {
+          const { memory, clock } = kernel.board;
+          if (!(memory instanceof Ram)) throw new Error('no RAM');
+          const device = {
+            name: 'stopwatch',
+            read: (): number => {
+              seen.push(clock.now);
+              return 0;
+            },
+            write: () => undefined,
+          };
+          return hartBodies(new Bus(memory, [{ base: 0x1000_6000, size: 0x200, device }]))(kernel, elf);
+        },
+      },
+    });
+    startRoot(machine, function* (sys) {
+      const slot = yield sys.deviceCapCreate(0x1000_6000, 4096);
+      const source = `li a0, 5\nli a1, 0x50000000\nli a2, 0\nli a7, 27\necall
+        li s0, 0x50000000\nlw s1, 0(s0)\nnop\nnop\nlw s1, 8(s0)\nlw s1, 4(s0)\nli a0, 0\n${EXIT}`;
+      const child = yield sys.exec(program(source), 1, 0);
+      yield sys.capTransferTo(child, slot, 4, 5);
+      yield sys.wait(child);
+      return 0;
+    });
+    runToEnd(machine);
+    const [first = 0, ...later] = seen;
+    expect(later.map((time) => time - first)).toEqual([3 * 2, 4 * 2]);
   });
 
   it('events fire at their time, between two instructions', () => {

@@ -46,6 +46,8 @@ export interface BootOptions {
   readonly goal?: GoalKind;
   /** Called after each slice with their number so far. */
   readonly onSlice?: (slices: number) => void;
+  /** Asked after each slice: true interrupts the run. */
+  readonly stopWhen?: (events: readonly TraceEvent[]) => boolean;
 }
 
 /** Slices of a run at most; a run that needs more hangs. */
@@ -80,6 +82,10 @@ export function boot(scenario: Scenario, options: BootOptions = {}): Booted {
   while (!prepared.value.slice(options.slice ?? 1_000_000)) {
     slices += 1;
     options.onSlice?.(slices);
+    if (options.stopWhen?.(events) === true) {
+      prepared.value.interrupt();
+      break;
+    }
     if (slices > MAX_SLICES) throw new Error(`${scenario.name}: no end after ${MAX_SLICES} slices`);
   }
   const uart = bytes.map((one) => Buffer.from(one).toString('latin1'));
