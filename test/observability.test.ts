@@ -61,6 +61,14 @@ describe('the observability image', () => {
     }
   });
 
+  it('NLG-1, NLG-2: kernel and services print through one facade: `[LEVEL target] payload`', () => {
+    const facade = boot(observability()).boots[0]!.filter((line) => line.startsWith('['));
+    const format = /^\[(?:ERROR|WARN|INFO|DEBUG|TRACE) ([a-z-]+)\] ./;
+    expect(facade.filter((line) => !format.test(line))).toEqual([]);
+    const targets = new Set(facade.map((line) => format.exec(line)?.[1]));
+    for (const target of ['mm', 'sched', 'selftest', 'metricsd', 'selftest-client']) expect(targets).toContain(target);
+  });
+
   it('OBS-21: proves retention by the acknowledged write, before the verdict is printed', () => {
     const lines = boot(observability()).boots[0]!;
     const proof = lines.indexOf('[INFO metricsd] retention wal verified');

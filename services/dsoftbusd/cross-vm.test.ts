@@ -253,6 +253,13 @@ describe('a session between two machines', () => {
     expect(pair.netA.requests.filter((r) => r.op === op)).toHaveLength(op === Op.LISTEN ? 1 : 50_000);
   });
 
+  it('a node that heard no announcement takes the session all the same', () => {
+    const deaf = { overrideB: (r: { op: number }) => (r.op === Op.UDP_RECV_FROM ? answer(Status.WOULD_BLOCK) : null) };
+    const pair = new Pair(deaf).run(0.5, 'session ok');
+    expect(pair.text.some((line) => line.includes('session ok'))).toBe(true);
+    expect(pair.text.some((line) => line.includes('identity mismatch'))).toBe(false);
+  });
+
   it('any other address of the link is node-b', () => {
     const bare = bareKernel();
     const net = new NetStandIn(ipv4(10, 42, 7, 86));
@@ -294,6 +301,47 @@ describe('proxy', () => {
     const options = { ...DSOFTBUSD_CONTRACT, proxyUnchecked: true };
     const quirk = new Pair({ b: { samgrd: wrong, options } }).ask(RESOLVE).run(2, 'service=samgrd');
     expect(quirk.count('dsoftbusd: remote proxy ok (peer=node-a service=samgrd)')).toBe(1);
+  });
+
+  it('quirk proxy-unchecked, contract: what answered once too often answers no later frame', () => {
+    let asked = 0;
+    const pair = new Pair({
+      b: {
+        samgrd: function* (sys) {
+          for (;;) {
+            yield sys.recv(0, 8192, TRUNCATE);
+            const { src, payload } = sys.message;
+            const reply = Uint8Array.of(0x53, 0x4d, 1, (payload[3] ?? 0) | 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0);
+            asked += 1;
+            // The first frame gets two answers, the second none.
+            for (let i = 0; i < 2 && asked === 1; i++) yield sys.send(src, reply, NONBLOCK);
+            yield sys.capClose(src);
+          }
+        },
+      },
+    });
+    pair.ask(RESOLVE, RESOLVE).run(4, 'remote proxy FAIL');
+    expect(asked).toBe(2);
+    expect(pair.count('dsoftbusd: remote proxy ok (peer=node-a service=samgrd)')).toBe(1);
+    expect(pair.count('dsoftbusd: remote proxy FAIL (peer=node-a service=samgrd)')).toBe(1);
+  });
+
+  it('COR-4: a WRITE that takes nothing ends the request, one that would block is tried 1024 times', () => {
+    const stuck = (status: Status, body: Uint8Array): Pair =>
+      new Pair({
+        overrideA: (request) =>
+          request.op === Op.WRITE && request.data.length === REQUEST_WIRE ? { status, body } : null,
+      })
+        .ask(RESOLVE)
+        .run(2);
+    for (const [pair, writes] of [
+      [stuck(Status.OK, Uint8Array.of(0, 0)), 1],
+      [stuck(Status.WOULD_BLOCK, new Uint8Array(0)), 1024],
+    ] as const) {
+      expect(pair.answers).toEqual(['4453018101']);
+      const tried = pair.netA.requests.filter((r) => r.op === Op.WRITE && r.data.length === REQUEST_WIRE);
+      expect(tried).toHaveLength(writes);
+    }
   });
 
   it('bytes that are no record get no answer, and leave the counter: the next record opens', () => {
