@@ -40,7 +40,7 @@ describe('run', () => {
       passed: true,
       boots: [{ number: 1, end: 'goal', reasons: [] }],
     });
-    expect(ran.stderr).toContain('passed: 85 of 85 markers of ladder observability, 3.261 s of virtual time\n');
+    expect(ran.stderr).toContain('passed: 85 of 85 markers of ladder observability, 3.393 s of virtual time\n');
     expect(ran.stderr).toMatch(/^ {2}ipc-send +\d+$/m);
   });
 
@@ -141,8 +141,8 @@ describe('run', () => {
     writeFileSync(at('dead.toml'), 'image = "observability"\n[machine]\nicount = 2\n[faults]\nsilent = ["metricsd"]\n');
     const ran = nexusSim(['run', at('dead.toml')]);
     expect(ran.code).toBe(1);
-    expect(ran.stderr).toContain('failed after 1.182 s of virtual time (dead)');
-    expect(ran.stderr).toMatch(/at 1\.18\d+ s: who waits for whom/);
+    expect(ran.stderr).toContain('failed after 1.318 s of virtual time (dead)');
+    expect(ran.stderr).toMatch(/at 1\.31\d+ s: who waits for whom/);
     expect(ran.stderr).toContain('selftest-client (pid 25) waits for a message');
   });
 });

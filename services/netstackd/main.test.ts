@@ -155,7 +155,7 @@ describe('start-up on kernel, card and user network (sheet 70, section 4)', () =
   });
 
   it('answers that take time: the deconfigured event shows, the lease comes in a later poll', () => {
-    const latency = { minNs: 300_000, maxNs: 900_000 };
+    const latency = { minNs: 100_000, maxNs: 300_000 };
     const world = new NetWorld({ networkOptions: { latency } });
     world.run(5 * SECOND);
     expect(world.lines).toEqual([
