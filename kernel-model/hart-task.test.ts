@@ -273,7 +273,7 @@ describe('faults (sheet 10, section 7.4)', () => {
     expect(lines.length).toBe(36);
   });
 
-  it('an illegal instruction ends the task; quirk user-exception-fatal: the system', () => {
+  it('quirk user-exception-fatal, both: an illegal instruction ends the task, or the system', () => {
     const source = `nop\n.word 0xffffffff\n${EXIT}`;
     const contract = run(source);
     expect(contract.waited).toEqual([1, -22]);
@@ -308,7 +308,7 @@ describe('faults (sheet 10, section 7.4)', () => {
     }
   });
 
-  it('quirk fault-no-wake: the waiting parent sleeps on', () => {
+  it('quirk fault-no-wake, reference: the waiting parent sleeps on', () => {
     const source = 'lw a0, 0(zero)';
     expect(run(source).waited).toEqual([1, -22]);
     // The second child keeps the hart busy: an empty run queue is a panic.
