@@ -402,14 +402,7 @@ describe('facade on the kernel (sheet 70, section 6)', () => {
         to(gateway, 9, 1500),
         to(gateway, 9, 1),
       ]),
-    ).toEqual([
-      '4e5301860001000000',
-      '4e53018704',
-      '4e53018704',
-      '4e53018704',
-      '4e53018700dc05',
-      '4e530187000100',
-    ]);
+    ).toEqual(['4e5301860001000000', '4e53018704', '4e53018704', '4e53018704', '4e53018700dc05', '4e530187000100']);
   });
 
   it('a refused TCP connection: OK at once, then IO', () => {
