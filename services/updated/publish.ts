@@ -34,7 +34,7 @@ export interface PublishSlots {
 
 /** Asks bundlemgrd to serve `slot`. Null on success; the slot that the reply names is not looked at. */
 export function* publishSlot(sys: Sys, slots: PublishSlots, inbox: Inbox, slot: SlotId): Call<PublishFault | null> {
-  // The protocol has no nonce: an answer that was kept from an earlier call would be taken for this one's.
+  // The protocol has no nonce: an answer that was kept from an earlier call is nobody's, and only takes room.
   while (inbox.takeStashed(isReply) !== null) continue;
   const clone = yield sys.capClone(slots.replySend);
   if (clone < 0) return 'reply-clone';
