@@ -148,9 +148,27 @@ describe('boot', () => {
   });
 
   it('continues into an empty idle loop when init does not load', () => {
+    const edited = (at: number, value: number): Uint8Array => {
+      const file = testInitElf('init-lite').slice();
+      file[at] = value;
+      return file;
+    };
+    const segment = (vaddr: number, sections = true): Uint8Array =>
+      writeElf({
+        entry: 0x1040_0000,
+        segments: [{ vaddr, memsz: 0x1000, flags: 6 }],
+        program: 'init-lite',
+        ...(sections && { sections: [{ name: '.data', address: vaddr }] }),
+      });
     const cases: readonly (readonly [Uint8Array, string])[] = [
       [new Uint8Array(10), 'elf too short'],
       [new Uint8Array(100), 'bad elf magic'],
+      [edited(4, 1), 'not elf64'],
+      [edited(5, 2), 'not little endian'],
+      [edited(38, 1), 'bad phoff'],
+      [segment(0x8100_0000), 'map failed'],
+      [segment(0x2000_8000), 'stack map failed'],
+      [segment(0x1040_0000, false), 'missing gp (no __global_pointer$ and no .sdata/.data)'],
     ];
     for (const [initElf, error] of cases) {
       const machine = boot({ image: { initElf } });
@@ -158,6 +176,23 @@ describe('boot', () => {
       expect(machine.lines().at(-1)).toBe('[INFO kmain] KMAIN: skip S-mode task pid=16 (SPP=1)');
       expect(machine.kernel.run({ untilNs: Infinity, maxSteps: 10 })).toBe('dead');
     }
+  });
+
+  it('loads a segment of the upper half at its own page and offset', () => {
+    const machine = boot({
+      image: {
+        initElf: writeElf({
+          entry: 0x1040_0000,
+          segments: [{ vaddr: -0x1edd, memsz: 4, flags: 4, bytes: Uint8Array.of(1, 2, 3, 4) }],
+          program: 'init-lite',
+          sections: [{ name: '.data', address: 0 }],
+        }),
+      },
+    });
+    const space = machine.kernel.tasks[17]?.addressSpace ?? 0;
+    const pa = machine.memory.spaces.get(space)?.translate(-0x1edd, 2) ?? -1;
+    expect(pa % 4096).toBe(0x123);
+    expect([...machine.ram.slice(pa, 5)]).toEqual([1, 2, 3, 4, 0]);
   });
 
   it('panics when init needs more pages than the mapped window of its pool', () => {
