@@ -178,6 +178,28 @@ describe('boot', () => {
     }
   });
 
+  it('maps 27 stack pages, and a page of two segments once (sheet 10, section 1.6)', () => {
+    const segments = [
+      { vaddr: 0x1040_0000, memsz: 0x1800, flags: 5, bytes: Uint8Array.of(0xaa) },
+      // Into the last text page: stays executable, does not become writable. Then a page of its own.
+      { vaddr: 0x1040_1800, memsz: 0x1000, flags: 6, bytes: Uint8Array.of(0xbb) },
+      { vaddr: 0x1040_3000, memsz: 0x800, flags: 4, bytes: Uint8Array.of(0xcc) },
+      // Into a read-only page: it becomes writable.
+      { vaddr: 0x1040_3800, memsz: 0x800, flags: 6, bytes: Uint8Array.of(0xdd) },
+    ];
+    const sections = [{ name: '.data', address: 0x1040_3000 }];
+    const machine = boot({
+      image: { initElf: writeElf({ entry: 0x1040_0000, segments, program: 'init-lite', sections }) },
+    });
+    const space = machine.memory.spaces.get(machine.kernel.tasks[17]?.addressSpace ?? 0);
+    if (space === null) throw new Error('no space');
+    const flags = (va: number): number => Number(space.leaf(va) & 0xffn);
+    expect([0x1040_0000, 0x1040_1000, 0x1040_2000, 0x1040_3000].map(flags)).toEqual([0x5b, 0x5b, 0xd7, 0xd7]);
+    const byte = (va: number): number => machine.ram.readU8(space.translate(va, 2));
+    expect(segments.map(({ vaddr }) => byte(vaddr))).toEqual([0xaa, 0xbb, 0xcc, 0xdd]);
+    expect([0x1ffe_e000, 0x1ffe_f000, 0x2000_9000, 0x2000_a000].map(flags)).toEqual([0, 0xd7, 0xd7, 0]);
+  });
+
   it('loads a segment of the upper half at its own page and offset', () => {
     const machine = boot({
       image: {
