@@ -178,6 +178,19 @@ describe('boot', () => {
     }
   });
 
+  it('an activation prints its four checks 16 times and the trampoline 8 times, in all (sheet 10, section 1.2)', () => {
+    const machine = testMachine();
+    const space = machine.memory.spaces.create();
+    if (typeof space === 'string') throw new Error(space);
+    machine.clear();
+    const printed = Array.from({ length: 18 }, () => {
+      machine.clear();
+      machine.memory.activateSpace(space);
+      return machine.lines().length;
+    });
+    expect(printed).toEqual([...Array<number>(8).fill(6), ...Array<number>(8).fill(4), 0, 0]);
+  });
+
   it('maps 27 stack pages, and a page of two segments once (sheet 10, section 1.6)', () => {
     const segments = [
       { vaddr: 0x1040_0000, memsz: 0x1800, flags: 5, bytes: Uint8Array.of(0xaa) },
