@@ -148,9 +148,27 @@ describe('boot', () => {
   });
 
   it('continues into an empty idle loop when init does not load', () => {
+    const edited = (at: number, value: number): Uint8Array => {
+      const file = testInitElf('init-lite').slice();
+      file[at] = value;
+      return file;
+    };
+    const segment = (vaddr: number, sections = true): Uint8Array =>
+      writeElf({
+        entry: 0x1040_0000,
+        segments: [{ vaddr, memsz: 0x1000, flags: 6 }],
+        program: 'init-lite',
+        ...(sections && { sections: [{ name: '.data', address: vaddr }] }),
+      });
     const cases: readonly (readonly [Uint8Array, string])[] = [
       [new Uint8Array(10), 'elf too short'],
       [new Uint8Array(100), 'bad elf magic'],
+      [edited(4, 1), 'not elf64'],
+      [edited(5, 2), 'not little endian'],
+      [edited(38, 1), 'bad phoff'],
+      [segment(0x8100_0000), 'map failed'],
+      [segment(0x2000_8000), 'stack map failed'],
+      [segment(0x1040_0000, false), 'missing gp (no __global_pointer$ and no .sdata/.data)'],
     ];
     for (const [initElf, error] of cases) {
       const machine = boot({ image: { initElf } });
@@ -158,6 +176,58 @@ describe('boot', () => {
       expect(machine.lines().at(-1)).toBe('[INFO kmain] KMAIN: skip S-mode task pid=16 (SPP=1)');
       expect(machine.kernel.run({ untilNs: Infinity, maxSteps: 10 })).toBe('dead');
     }
+  });
+
+  it('an activation prints its four checks 16 times and the trampoline 8 times, in all (sheet 10, section 1.2)', () => {
+    const machine = testMachine();
+    const space = machine.memory.spaces.create();
+    if (typeof space === 'string') throw new Error(space);
+    machine.clear();
+    const printed = Array.from({ length: 18 }, () => {
+      machine.clear();
+      machine.memory.activateSpace(space);
+      return machine.lines().length;
+    });
+    expect(printed).toEqual([...Array<number>(8).fill(6), ...Array<number>(8).fill(4), 0, 0]);
+  });
+
+  it('maps 27 stack pages, and a page of two segments once (sheet 10, section 1.6)', () => {
+    const segments = [
+      { vaddr: 0x1040_0000, memsz: 0x1800, flags: 5, bytes: Uint8Array.of(0xaa) },
+      // Into the last text page: stays executable, does not become writable. Then a page of its own.
+      { vaddr: 0x1040_1800, memsz: 0x1000, flags: 6, bytes: Uint8Array.of(0xbb) },
+      { vaddr: 0x1040_3000, memsz: 0x800, flags: 4, bytes: Uint8Array.of(0xcc) },
+      // Into a read-only page: it becomes writable.
+      { vaddr: 0x1040_3800, memsz: 0x800, flags: 6, bytes: Uint8Array.of(0xdd) },
+    ];
+    const sections = [{ name: '.data', address: 0x1040_3000 }];
+    const machine = boot({
+      image: { initElf: writeElf({ entry: 0x1040_0000, segments, program: 'init-lite', sections }) },
+    });
+    const space = machine.memory.spaces.get(machine.kernel.tasks[17]?.addressSpace ?? 0);
+    if (space === null) throw new Error('no space');
+    const flags = (va: number): number => Number(space.leaf(va) & 0xffn);
+    expect([0x1040_0000, 0x1040_1000, 0x1040_2000, 0x1040_3000].map(flags)).toEqual([0x5b, 0x5b, 0xd7, 0xd7]);
+    const byte = (va: number): number => machine.ram.readU8(space.translate(va, 2));
+    expect(segments.map(({ vaddr }) => byte(vaddr))).toEqual([0xaa, 0xbb, 0xcc, 0xdd]);
+    expect([0x1ffe_e000, 0x1ffe_f000, 0x2000_9000, 0x2000_a000].map(flags)).toEqual([0, 0xd7, 0xd7, 0]);
+  });
+
+  it('loads a segment of the upper half at its own page and offset', () => {
+    const machine = boot({
+      image: {
+        initElf: writeElf({
+          entry: 0x1040_0000,
+          segments: [{ vaddr: -0x1edd, memsz: 4, flags: 4, bytes: Uint8Array.of(1, 2, 3, 4) }],
+          program: 'init-lite',
+          sections: [{ name: '.data', address: 0 }],
+        }),
+      },
+    });
+    const space = machine.kernel.tasks[17]?.addressSpace ?? 0;
+    const pa = machine.memory.spaces.get(space)?.translate(-0x1edd, 2) ?? -1;
+    expect(pa % 4096).toBe(0x123);
+    expect([...machine.ram.slice(pa, 5)]).toEqual([1, 2, 3, 4, 0]);
   });
 
   it('panics when init needs more pages than the mapped window of its pool', () => {

@@ -222,7 +222,11 @@ describe('EXEC', () => {
 
   it('only children of PID 0 get the endpoint factory, and only with an address space of their own', () => {
     const maker: Program = function* (sys) {
-      yield sys.execV2(service(), 1, 0, 'grandchild');
+      yield sys.execV2(service('sleeper'), 1, 0, 'grandchild');
+      for (;;) yield sys.yieldCpu();
+    };
+    // Alive at the end: an exited task has no capabilities to look at.
+    const sleeper: Program = function* (sys) {
       for (;;) yield sys.yieldCpu();
     };
     const { machine } = root(
@@ -233,7 +237,7 @@ describe('EXEC', () => {
           for (let i = 0; i < 3; i++) yield sys.yieldCpu();
           return 0;
         },
-      { programs: { idle, maker } },
+      { programs: { idle, maker, sleeper } },
     );
     const caps = machine.kernel.tasks.map((task) => task.caps.get(1)?.kind ?? null);
     expect(machine.kernel.tasks.map(({ name }) => name).slice(1)).toEqual(['child', expect.anything(), 'grandchild']);

@@ -259,13 +259,18 @@ describe('faults (sheet 10, section 7.4)', () => {
       li s1, 0x1122334455667788
       sd s1, 8(sp)
       li t6, 0x4444
+      li t0, 0x5555
+      li t1, 0x6666
+      li t2, 0x7777
       li s0, 0x500000
       lw a0, 0(s0)`);
     const lines = dump(outcome);
     expect(lines).toContain('[USER-PF] regs ra=0x0000000000001111 sp=0x0000000020007fc0');
     expect(lines).toContain('[USER-PF] regs s0=0x0000000000500000');
     expect(lines).toContain('[USER-PF] regs a0=0x0000000000000001');
+    // The trap entry has destroyed t0 to t2, whatever the program had there (Q9).
     expect(lines).toContain('[USER-PF] regs t0=0x0000000200040020');
+    expect(lines).toContain('[USER-PF] regs t1=0x0000000000000000');
     expect(lines).toContain('[USER-PF] regs t2=0x0000000020007fc0');
     expect(lines).toContain('[USER-PF] regs t6=0x0000000000004444');
     expect(lines).toContain('[USER-PF] stack +0x0008 = 0x1122334455667788');

@@ -75,8 +75,9 @@ function takePage(kernel: Kernel, memory: KernelMemory): number | null {
   return null;
 }
 
+/** Start of an address's page; addresses of the upper half are negative. */
 function pageOf(va: number): number {
-  return va - (va % PAGE_SIZE);
+  return Math.floor(va / PAGE_SIZE) * PAGE_SIZE;
 }
 
 /** Pages one by one; a page that an earlier segment mapped is shared and only gains bits. */

@@ -349,20 +349,21 @@ describe('SMP', () => {
     ]);
   });
 
-  it('ipi resched needs every link: accepted, sent, trapped, acknowledged', () => {
-    for (const counter of ['accepted', 'sent', 'trapped', 'acknowledged'] as const) {
-      const real = Smp.prototype.spin;
-      const frozen = vi.spyOn(Smp.prototype, 'spin').mockImplementation(function (this: Smp) {
-        real.call(this);
-        const counters = this.counters[1];
-        // The count is taken back behind the check's back; the acknowledgement alone would let it spin to its bound.
-        if (counters !== undefined && counters.acknowledged > 0) counters[counter] = counter === 'accepted' ? 1 : 0;
-      });
-      const lines = failures(
-        smp(2, { ipi: counter === 'acknowledged' ? { ...plainPort(2), step: () => false } : plainPort(2) }),
-      );
-      expect(lines, counter).toEqual(['[ERROR selftest] KSELFTEST: ipi resched FAIL']);
-      frozen.mockRestore();
+  it('ipi resched needs every link: accepted, sent, trapped (and acknowledged, as above)', () => {
+    const real = Smp.prototype.spin;
+    try {
+      for (const counter of ['accepted', 'sent', 'trapped'] as const) {
+        // Plain, not a spy: it is called some hundred thousand times.
+        Smp.prototype.spin = function (this: Smp): void {
+          real.call(this);
+          const counters = this.counters[1];
+          // The count is taken back behind the check's back.
+          if (counters !== undefined && counters.acknowledged > 0) counters[counter] = counter === 'accepted' ? 1 : 0;
+        };
+        expect(failures(smp(2)), counter).toEqual(['[ERROR selftest] KSELFTEST: ipi resched FAIL']);
+      }
+    } finally {
+      Smp.prototype.spin = real;
     }
   });
 

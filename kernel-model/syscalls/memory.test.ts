@@ -41,6 +41,18 @@ describe('VMO_CREATE, VMO_WRITE, MAP', () => {
     expect(sys.query).toEqual({ kind: 1, base: VMO_ARENA_BASE + 4096, len: 8192 });
   });
 
+  it('zeroes what somebody had written to the arena before', () => {
+    const machine = testMachine();
+    machine.ram.slice(VMO_ARENA_BASE, 3 * 4096).fill(0xee);
+    startRoot(machine, function* (sys) {
+      yield sys.vmoCreate(5000, 2);
+      return 0;
+    });
+    runToEnd(machine);
+    expect(machine.ram.slice(VMO_ARENA_BASE, 2 * 4096).every((byte) => byte === 0)).toBe(true);
+    expect(machine.ram.readU8(VMO_ARENA_BASE + 2 * 4096)).toBe(0xee);
+  });
+
   it('refuses an empty or too large VMO and a slot out of range, which takes its pages all the same', () => {
     const { machine, a0 } = results([
       (sys) => sys.vmoCreate(0),
