@@ -32,7 +32,7 @@ export class NodeGoal {
   #textSeen = false;
   #state: NodesVerdict['state'] = 'running';
   readonly #expect: Expectation;
-  readonly #present: NodeWord[];
+  #present: readonly NodeWord[];
   readonly #absent: readonly NodeWord[];
   readonly #absentSeen: string[] = [];
 
@@ -65,8 +65,7 @@ export class NodeGoal {
   line(node: string, text: string): readonly string[] {
     const fresh = this.#matcher.line(node, text);
     const here = (word: NodeWord): boolean => (word.node ?? node) === node && text.includes(word.text);
-    const met = this.#present.findIndex(here);
-    if (met >= 0) this.#present.splice(met, 1);
+    if (this.#present.some(here)) this.#present = this.#present.filter((word) => !here(word));
     if (this.#absent.some(here)) this.#absentSeen.push(`${node}/${text}`);
     if (this.#until.kind === 'marker' && here(this.#text)) this.#textSeen = true;
     this.#state = this.#matcher.advance();
