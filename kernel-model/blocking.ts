@@ -83,6 +83,13 @@ export class Blocking {
     return false;
   }
 
+  /** A lower bound of the time at which a lone task's retries end; now where the storm guard may end them sooner. */
+  quietUntil(task: Task): number {
+    const { clock, idleTurns, image, scheduler } = this.#kernel;
+    if (idleTurns === 0 || scheduler.linesLeft > 0 || image.options.loneReceiverEinval) return clock.now;
+    return Math.max(clock.now, Math.min(clock.next, task.blockKind === 'wait' ? Infinity : this.#earliestDeadline));
+  }
+
   #waiters(kind: 'recv' | 'send', endpoint: number): number[] {
     const found = this.#kernel.router.endpoints[endpoint];
     assert(found !== undefined && found.alive, 'blocking on a dead endpoint');

@@ -137,6 +137,10 @@ describe('boot', () => {
 
   it('stops exactly between two lines', () => {
     const machine = testMachine({ boot: bootSequence() });
+    // The firmware's time is a step of its own.
+    machine.kernel.run({ untilNs: Infinity, maxSteps: 1 });
+    expect(machine.text()).toBe('');
+    expect(machine.kernel.clock.now).toBe(machine.kernel.costs.firmware);
     machine.kernel.run({ untilNs: Infinity, maxSteps: 3 });
     expect(machine.text()).toBe(
       '[INFO boot] boot: ok\r\n[INFO boot] traps: ok\r\n[INFO boot] boot: returning to wrapper\r\n',

@@ -61,6 +61,8 @@ function* boot(kernel: Kernel, parts: BootParts): Generator<void, void, void> {
   const { uart } = kernel;
   const memory = memoryOf(kernel);
   memory.context = 'boot';
+  kernel.charge(kernel.costs.firmware);
+  yield;
   for (const text of ['boot: ok', 'traps: ok', 'boot: returning to wrapper']) {
     uart.line(`[INFO boot] ${text}`);
     yield;
@@ -68,7 +70,7 @@ function* boot(kernel: Kernel, parts: BootParts): Generator<void, void, void> {
   uart.lf('W0: calling kmain');
   yield;
 
-  const space = memory.spaces.create();
+  const space = memory.createSpace();
   yield;
   if (!(space instanceof AddressSpace)) {
     panic(kernel, SMP_SOURCE, 'no kernel address space');
@@ -194,7 +196,7 @@ function* startInit(kernel: Kernel, root: Task): Generator<void, void, void> {
 function* loadAndSpawn(kernel: Kernel, root: Task, say: (text: string) => void): Generator<void, Task | null, void> {
   const { image } = kernel;
   const memory = memoryOf(kernel);
-  const space = memory.spaces.create();
+  const space = memory.createSpace();
   yield;
   if (!(space instanceof AddressSpace)) {
     say('init load failed: as create failed');

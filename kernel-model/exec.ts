@@ -56,16 +56,15 @@ export function exec(kernel: Kernel, caller: Task, request: ExecRequest): number
   return new Loader(kernel, elf, name === null).run(caller, request);
 }
 
-/** Address-space creation with its cost; -errno, or 0 after the panic of an exhausted heap. */
+/** Address-space creation; -errno, or 0 after the panic of an exhausted heap. */
 export function createSpace(kernel: Kernel): AddressSpace | number {
   const memory = memoryOf(kernel);
-  const space = memory.spaces.create();
+  const space = memory.createSpace();
   if (space === 'asid-exhausted') return -Errno.ENOSPC;
   if (space === 'no-memory') {
     memory.outOfHeap();
     return 0;
   }
-  kernel.charge(kernel.costs.mapPage * space.kernelPages);
   return space;
 }
 

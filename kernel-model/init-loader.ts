@@ -65,9 +65,10 @@ export function loadInit(kernel: Kernel, space: AddressSpace, bytes: Uint8Array)
   return { elf, entry: elf.header.entry, sp: USER_STACK_SP, gp };
 }
 
-/** A page of the pool. Behind its mapped window the kernel faults on clearing it: a panic (sheet 05, quirk 16). */
+/** A page of the pool, with the time to clear, fill and map it. Behind its mapped window the kernel faults on clearing it: a panic (sheet 05, quirk 16). */
 function takePage(kernel: Kernel, memory: KernelMemory): number | null {
   const page = memory.initPages.allocate(PAGE_SIZE);
+  kernel.charge(kernel.costs.mapPage + kernel.costs.copyPage);
   if (page === null || page < INIT_WINDOW_END) return page;
   const sepc = BigInt(kernel.image.addresses.guardPc);
   kernelPageFault(kernel, { cause: 15, sepc, stval: BigInt(page), task: null, satp: memory.activeSpace?.satp ?? 0n });

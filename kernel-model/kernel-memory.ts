@@ -6,7 +6,7 @@ import { assert } from '../sim/assert.ts';
 import type { GuestMemory } from '../sim/memory.ts';
 import { PAGE_SIZE } from './abi.ts';
 import { Access, AddressSpaces, NO_TRANSLATION } from './address-space.ts';
-import type { AccessKind, AddressSpace } from './address-space.ts';
+import type { AccessKind, AddressSpace, AddressSpaceResult } from './address-space.ts';
 import type { ElfFile } from './elf.ts';
 import { heapExhausted, kernelPageFault, userFault } from './faults.ts';
 import type { Kernel } from './kernel.ts';
@@ -113,6 +113,13 @@ export class KernelMemory implements MemorySide {
   }
 
   // -- address spaces -----------------------------------------------------------------------------------------------
+
+  /** A new space with the kernel's pages in it, and the time that mapping them takes. Prints KMAP. */
+  createSpace(): AddressSpaceResult {
+    const space = this.spaces.create();
+    if (typeof space !== 'string') this.#kernel.charge(this.#kernel.costs.mapPage * space.kernelPages);
+    return space;
+  }
 
   get activationPrints(): boolean {
     return this.#activations < ACTIVATION_LINES;

@@ -189,7 +189,7 @@ describe('Macro.POLL', () => {
       ({ kernel }, task) => grant(task, 0, endpointCap(newEndpoint(kernel))),
     );
     expect({ ended, round }).toEqual({ ended: -Errno.EAGAIN, round: 5 });
-    expect(now).toBe(5 * (2600 + 2200 + 200));
+    expect(now).toBe(5 * (2160 + 2200 + 200));
   });
 
   it('reads the clock in rounds 0, 128, 256 only', () => {

@@ -94,7 +94,7 @@ function givenSpace(memory: KernelMemory, request: SpawnRequest): Place | SpawnE
 
 /** A supervisor task: a new space with a stack of 4 pages from the kernel's pool. */
 function ownSpace(memory: KernelMemory): Place | SpawnError | 'no-memory' {
-  const space = memory.spaces.create();
+  const space = memory.createSpace();
   if (space === 'asid-exhausted') return 'as-asid-exhausted';
   if (space === 'no-memory') {
     memory.outOfHeap();

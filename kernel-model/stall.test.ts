@@ -53,11 +53,11 @@ describe('stallReport', () => {
     expect(renderStall(report)).toBe(
       [
         'at 0.000014 s: who waits for whom',
-        '  a (pid 0) waits for a message since 0.000004 s, no deadline, STUCK',
+        '  a (pid 0) waits for a message since 0.000005 s, no deadline, STUCK',
         '    endpoint 8, 0 of 8 queued, SEND held by b (pid 1, slot 1)',
         '  b (pid 1) waits for a message since 0.000009 s, no deadline, STUCK',
         '    endpoint 9, 0 of 8 queued, SEND held by a (pid 0, slot 1)',
-        '  p (pid 2) polls since 0.000009 s, no deadline',
+        '  p (pid 2) polls since 0.000010 s, no deadline',
         '    endpoint 0, 0 of 8 queued, SEND held by nobody',
         '',
       ].join('\n'),

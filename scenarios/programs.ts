@@ -31,7 +31,7 @@ import { vfsdProgram } from '../services/vfsd/main.ts';
 import { statefsdProgram } from '../services/statefsd/main.ts';
 import { assert } from '../sim/assert.ts';
 import { initElf, serviceElf } from './elfs.ts';
-import { DEFAULT_STACK_PAGES, IMAGES, SLOT_ORDER, STACK_PAGES } from './images.ts';
+import { DEFAULT_STACK_PAGES, IMAGES, STACK_PAGES } from './images.ts';
 import type { FaultPlan } from './fault-plan.ts';
 import { INIT_NAME } from './faults.ts';
 import { embeddedPolicy } from './policy-grants.ts';
@@ -96,7 +96,7 @@ function initOptions(definition: ImageDefinition, faults: Faults, quirks: QuirkS
       stackPages: STACK_PAGES.get(name) ?? DEFAULT_STACK_PAGES,
       elf: plan.elf(name, serviceElf(name)),
     })),
-    slotOrder: SLOT_ORDER,
+    slotOrder: definition.slotOrder,
     required: definition.required.filter((service) => !faults.without.includes(service)),
     routeFailOpen: quirks.has('route-fail-open'),
     bootSlotByte: quirks.has('boot-slot-byte') ? 5 : 7,
@@ -187,7 +187,7 @@ function programOf(service: string, definition: ImageDefinition, faults: Faults,
       });
     case 'netstackd':
       return netstackdProgram({
-        smoke: true,
+        smoke: definition.smoke,
         receiveMax,
         errorDropsNonce,
         dnsUnchecked: quirks.has('dns-unchecked'),

@@ -231,7 +231,7 @@ describe('EXIT and WAIT (sheet 10, section 6.4)', () => {
     expect(sleeper.exitCode).toBe(-22);
   });
 
-  it('fault-no-wake: a faulting child wakes its waiting parent, in the reference it does not (Q12)', () => {
+  it('quirk fault-no-wake, both: a faulting child wakes its waiting parent, in the reference it does not (Q12)', () => {
     for (const faultNoWake of [false, true]) {
       const { kernel } = bareKernel({ options: { faultNoWake } });
       const parent = addTask(kernel, function* (sys): Body {

@@ -155,7 +155,7 @@ describe('start-up on kernel, card and user network (sheet 70, section 4)', () =
   });
 
   it('answers that take time: the deconfigured event shows, the lease comes in a later poll', () => {
-    const latency = { minNs: 300_000, maxNs: 900_000 };
+    const latency = { minNs: 100_000, maxNs: 300_000 };
     const world = new NetWorld({ networkOptions: { latency } });
     world.run(5 * SECOND);
     expect(world.lines).toEqual([
@@ -407,7 +407,7 @@ describe('facade on the kernel (sheet 70, section 6)', () => {
   it.each([
     [true, ['9c96', '9c96']],
     [false, ['9c96', '9c97']],
-  ])('connect-port-reuse %s: local ports of two connections', (connectPortReuse, ports) => {
+  ])('quirk connect-port-reuse, both: %s: local ports of two connections', (connectPortReuse, ports) => {
     const world = new NetWorld({ netstackd: { connectPortReuse } });
     const connect: FacadeRequest = { op: Op.CONNECT, ip: ipv4(10, 0, 2, 2), port: port(80), nonce: null };
     answers(world, [connect, connect]);

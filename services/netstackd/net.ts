@@ -15,7 +15,7 @@ import { LOOP_IP } from './tables.ts';
 
 export const MS = 1_000_000;
 /** Instructions of one poll that finds nothing to do; an estimate. */
-export const POLL_INSTRUCTIONS = 1500;
+export const POLL_INSTRUCTIONS = 400;
 /** Longest WRITE that the stack takes. */
 export const TCP_WRITE_MAX = 16_384;
 /** Longest datagram that the stack takes. */
