@@ -232,9 +232,10 @@ euclid: remu t2, t0, t1
   ],
 ]);
 
-/** Runs the first `programs` ones, each once to warm up and once for the clock, which `now` reads in seconds. */
-export function benchmarkHart(now: () => number, programs = Infinity): readonly HartBenchmark[] {
-  return [...PROGRAMS].slice(0, programs).map(([program, { source, checksum }]) => {
+/** Runs each program (or those named) once to warm up and once for the clock, which `now` reads in seconds. */
+export function benchmarkHart(now: () => number, only?: readonly string[]): readonly HartBenchmark[] {
+  const programs = [...PROGRAMS].filter(([program]) => only?.includes(program) ?? true);
+  return programs.map(([program, { source, checksum }]) => {
     run(source, checksum);
     const start = now();
     const instructions = run(source, checksum);

@@ -2,7 +2,7 @@
 import { decodeRate } from './decode.ts';
 import { benchmarkHart } from './hart.ts';
 import { measureRoundTrips } from './ipc.ts';
-import { coldRuns, idleHour, peakMemory, peakMemoryOf } from './run.ts';
+import { coldRuns, idleHour, peakMemory, runSeeds, seedsPerHour } from './run.ts';
 
 interface Figure {
   readonly name: string;
@@ -12,40 +12,60 @@ interface Figure {
   readonly aim: string;
 }
 
-const SCENARIO = 'observability';
+/** Cold runs that are measured: label, words of the command, aims in seconds and MiB. */
+const COLD = [
+  { label: 'observability', words: ['observability'], seconds: 0.3, mebibytes: 150 },
+  { label: 'whole ladder', words: [], seconds: 0.4, mebibytes: 200 },
+  { label: 'two harts', words: ['--smp', '2', '--variant', 'smp'], seconds: 0.4, mebibytes: 200 },
+] as const;
+const SEEDED = 'default';
+const HART_AIM = 50;
 
-function measure(smoke: boolean): readonly Figure[] {
-  const cold = coldRuns(SCENARIO, smoke ? 2 : 11);
-  const ipc = measureRoundTrips(smoke ? 50_000 : 1_000_000);
-  const hour = idleHour(SCENARIO);
-  const hart = benchmarkHart(() => performance.now() / 1000, smoke ? 1 : Infinity);
-  return [
-    { name: 'cold run, median', value: cold[Math.floor(cold.length / 2)] ?? 0, unit: 's', aim: '< 0.3' },
-    { name: 'cold run, fastest', value: cold[0] ?? 0, unit: 's', aim: '' },
-    { name: 'IPC round trips', value: ipc.perSecond, unit: '1/s', aim: '>= 500000' },
-    { name: 'frames decoded', value: decodeRate(smoke ? 200_000 : 5_000_000), unit: '1/s', aim: '' },
-    ...hart.map(({ program, mips }) => ({ name: `hart, ${program}`, value: mips, unit: 'MIPS', aim: '>= 50' })),
-    { name: 'idle virtual hour', value: hour.milliseconds, unit: 'ms', aim: '< 10' },
-    { name: 'peak memory', value: peakMemoryOf(SCENARIO), unit: 'MiB', aim: '< 150' },
-  ];
+function* coldFigures(smoke: boolean): Generator<Figure> {
+  for (const { label, words, seconds, mebibytes } of COLD) {
+    const cold = coldRuns(words, smoke ? 1 : 11);
+    yield {
+      name: `cold run, ${label}, median`,
+      value: cold[Math.floor(cold.length / 2)] ?? 0,
+      unit: 's',
+      aim: `< ${seconds}`,
+    };
+    yield { name: `cold run, ${label}, fastest`, value: cold[0] ?? 0, unit: 's', aim: '' };
+    yield { name: `peak memory, ${label}`, value: peakMemory(words), unit: 'MiB', aim: `< ${mebibytes}` };
+  }
 }
 
-function main(args: readonly string[]): void {
-  if (args[0] === '--peak-memory') {
-    process.stdout.write(String(peakMemory(args[1] ?? SCENARIO)));
+async function* measure(smoke: boolean): AsyncGenerator<Figure> {
+  yield* coldFigures(smoke);
+  const ipc = measureRoundTrips(smoke ? 50_000 : 1_000_000);
+  yield { name: 'IPC round trips', value: ipc.perSecond, unit: '1/s', aim: '>= 500000' };
+  yield { name: 'frames decoded', value: decodeRate(smoke ? 200_000 : 5_000_000), unit: '1/s', aim: '' };
+  yield { name: 'idle virtual hour', value: idleHour(SEEDED), unit: 'ms', aim: '< 10' };
+  const seconds = (): number => Number(process.hrtime.bigint()) / 1e9;
+  for (const { program, mips } of benchmarkHart(seconds, smoke ? ['sort'] : undefined)) {
+    yield { name: `hart, ${program}`, value: mips, unit: 'MIPS', aim: `>= ${HART_AIM}` };
+  }
+  const { rate, cores } = await seedsPerHour(SEEDED, smoke ? 1 : 25);
+  yield { name: `seeds, ${cores} cores`, value: rate, unit: '1/h', aim: '' };
+}
+
+function row({ name, value, unit, aim }: Figure): string {
+  const number = value >= 1000 ? Math.round(value).toLocaleString('en-US') : value.toPrecision(3);
+  return `${name.padEnd(34)} ${number.padStart(12)} ${unit.padEnd(4)} ${aim === '' ? '' : `aim ${aim}`}`.trimEnd();
+}
+
+async function main(args: readonly string[]): Promise<void> {
+  if (args[0] === '--seeds') {
+    runSeeds(args[1] ?? SEEDED, Number(args[2] ?? 1), Number(args[3] ?? 1));
     return;
   }
-  const figures = measure(args.includes('--smoke'));
-  if (!args.includes('--json')) {
-    for (const { name, value, unit, aim } of figures) {
-      const number = value >= 1000 ? Math.round(value).toLocaleString('en-US') : value.toPrecision(3);
-      process.stdout.write(
-        `${name.padEnd(20)} ${number.padStart(14)} ${unit.padEnd(4)} ${aim === '' ? '' : `aim ${aim}`}\n`,
-      );
-    }
+  const figures: Figure[] = [];
+  for await (const figure of measure(args.includes('--smoke'))) {
+    figures.push(figure);
+    if (!args.includes('--json')) process.stdout.write(`${row(figure)}\n`);
   }
   const machine = { node: process.version, platform: `${process.platform} ${process.arch}` };
   process.stdout.write(`${JSON.stringify({ ...machine, figures })}\n`);
 }
 
-main(process.argv.slice(2));
+await main(process.argv.slice(2));

@@ -20,11 +20,13 @@ import type { Task } from './task.ts';
 /** Endpoints of one cycle at most. */
 const TOUCHED_MAX = 16;
 /** Numbers kept of one cycle, three for each turn. */
-const RECORD_MAX = 12_288;
+const RECORD_MAX = 6144;
 /** Stands for a read of memory among the syscall numbers. */
 const LOAD = 127;
 /** Cycles that came to nothing before the mark of another loop begins them. */
 const PATIENCE = 4;
+/** Marks of other loops in a disturbed cycle after which its leader's loop is believed to have ended. */
+const ABSENCE = 8;
 /** Marks of the same loop after which it may lead again, where no other loop marks. */
 const ALONE = 16;
 
@@ -76,6 +78,7 @@ export class Laps {
   #lastLeader = NO_PID;
   #failures = 0;
   #alone = 0;
+  #absence = 0;
   #cycle = 0;
   #disturbed = false;
   #started = 0;
@@ -144,6 +147,7 @@ export class Laps {
 
   /** A pass of a loop begins. */
   mark(task: Task, lap: Lap): void {
+    if (this.#disturbed && task.pid !== this.#leader && ++this.#absence > ABSENCE) this.restart();
     if (this.#leader === NO_PID && !this.#take(task.pid)) return;
     const member = this.#memberOf(task.pid);
     if (member.lap !== lap || member.state !== lap.state || lap.counters.length !== member.counts.length) {
@@ -163,6 +167,7 @@ export class Laps {
     this.#leader = pid;
     this.#lastLeader = pid;
     this.#alone = 0;
+    this.#absence = 0;
     this.#failures = 0;
     this.#disturbed = true;
     this.watching = true;
@@ -219,6 +224,7 @@ export class Laps {
     const { scheduler, tasks, clock } = this.#kernel;
     this.#cycle += 1;
     this.#disturbed = false;
+    this.#absence = 0;
     this.#active.length = 0;
     this.#touched.length = 0;
     const record = this.#recordBefore;

@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 
 import type { Scenario } from '../scenarios/scenario.ts';
-import { boot, diskText, missing, observability, only, shipped, withQuirks } from './boot.ts';
+import { boot, diskText, missing, observability, only, shipped, withFaults, withQuirks } from './boot.ts';
 import type { BootOptions, Booted } from './boot.ts';
 
 /** Everything a run leaves behind, in a form that can be compared. */
@@ -83,6 +83,15 @@ describe('the same scenario gives the same bytes', () => {
       expect(differences(summary(boot(unskipped(scenario))), summary(skipped))).toEqual([]);
     },
   );
+
+  it('where init is gone and services wait for it: the wait is added up', () => {
+    const scenario = withFaults(shipped('default'), { inject: [{ kind: 'exec', service: 'policyd' }] });
+    let slices = 0;
+    const skipped = boot(scenario, { slice: 20_000, onSlice: () => (slices += 1) });
+    expect(slices).toBe(0);
+    expect(only(skipped).virtualNs).toBeGreaterThan(10_000_000_000);
+    expect(differences(summary(boot(unskipped(scenario))), summary(skipped))).toEqual([]);
+  });
 
   it('where a cause was taken away: skipping polls changes nothing', () => {
     for (const name of ['silent-metricsd', 'logd-drops']) {

@@ -2,6 +2,7 @@
  * dsoftbusd's start (sheet 70, section 8.2, steps 1 to 8): waits for its slots and for netstackd's address, which alone
  * decides whether this machine is on its own or one of a pair.
  */
+import { Lap } from '../../kernel-model/sys.ts';
 import type { Program, Sys } from '../../kernel-model/sys.ts';
 import type { Ipv4 } from '../../sim/net/address.ts';
 import { serviceProgram } from '../lib/entry.ts';
@@ -47,7 +48,9 @@ function* run(sys: Sys, options: DsoftbusdOptions): Call<ServiceEnd> {
 
 /** Until the inbox is wired. An empty slot is nothing a poll can wait for. */
 function* waitForSlots(sys: Sys): Call<void> {
-  for (let i = 0; i < SLOT_ROUNDS; i++) {
+  const lap = new Lap(SLOT_ROUNDS);
+  while (lap.count < lap.limit) {
+    yield sys.lap(lap);
     const clone = yield sys.capClone(Slot.INBOX_SEND);
     if (clone >= 0) {
       yield sys.capClose(clone);

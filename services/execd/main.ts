@@ -4,6 +4,7 @@
  */
 import { Errno, serviceIdOf } from '../../kernel-model/abi.ts';
 import type { ServiceId } from '../../kernel-model/abi.ts';
+import { Lap } from '../../kernel-model/sys.ts';
 import type { Program, Sys } from '../../kernel-model/sys.ts';
 import { unreachable } from '../../sim/assert.ts';
 import { serviceProgram } from '../lib/entry.ts';
@@ -86,13 +87,16 @@ class Execd {
     const sys = this.#sys;
     const own = (yield* routeQuery(sys, NAME)) ?? FALLBACK;
     yield* this.#configureSink();
+    const lap = new Lap();
     for (let failures = 0; ;) {
+      if (failures > EAGER_RECEIVES) yield sys.lap(lap);
       if ((yield* recvRequest(sys, own.recv, 'forever', this.#options.receiveMax)) < 0) {
         failures += 1;
         yield* yields(sys, failures <= EAGER_RECEIVES ? 1 : LAZY_YIELDS);
         continue;
       }
       failures = 0;
+      lap.state += 1;
       const { payload, serviceId } = sys.message;
       yield* this.#configureSink();
       yield* send(sys, own.send, encodeReply(yield* this.#answer(payload, serviceId)), 'forever');

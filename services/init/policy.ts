@@ -62,6 +62,7 @@ interface PolicyQuery {
 function* query(init: InitState, q: PolicyQuery): Call<PolicyAnswer> {
   const { sys } = init;
   if (!init.has('policyd')) return NO_ANSWER;
+  init.queries += 1;
   const deadline = (yield sys.nsec()) + q.ns;
   if ((yield sys.send(q.send, q.frame, 0, deadline)) < 0) return NO_ANSWER;
   for (;;) {

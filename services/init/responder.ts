@@ -3,6 +3,7 @@
  * anything the payload says.
  */
 import { NONBLOCK, TRUNCATE } from '../../kernel-model/abi.ts';
+import { Lap } from '../../kernel-model/sys.ts';
 import type { Call } from '../lib/ipc.ts';
 import { hex16 } from '../lib/text.ts';
 import { commitHealth } from './boot-slots.ts';
@@ -48,7 +49,10 @@ const PRINTED_ROUTES: readonly string[] = ['samgrd', 'rngd', 'logd', 'updated'];
 export function* respond(init: InitState): Call<never> {
   const { sys } = init;
   const slots = init.children.map((child) => child.ctrlReq);
+  const lap = new Lap();
   for (;;) {
+    lap.state = init.queries;
+    yield sys.lap(lap);
     const poll = sys.beginPoll();
     poll.slots = slots;
     const first = yield sys.runPoll();

@@ -58,6 +58,8 @@ export class InitState {
   pid = 0;
   readonly children: Child[] = [];
   readonly stash = new FrameStash(STASH_SLOTS, STASH_BYTES);
+  /** Questions to policyd so far. Answering anything else leaves no trace in init. */
+  queries = 0;
   /** Nonce of the next ROUTE or EXEC query to policyd (u32, first value 1). */
   #policyNonce = 1;
   readonly #endpoints = new Map<EndpointName, number>();

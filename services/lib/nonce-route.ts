@@ -3,6 +3,7 @@
  * init says OK; answers to other queries are ignored.
  */
 import { NONBLOCK, TRUNCATE } from '../../kernel-model/abi.ts';
+import { Lap } from '../../kernel-model/sys.ts';
 import type { Sys } from '../../kernel-model/sys.ts';
 import { CTRL_RECV, CTRL_SEND, decodeRouteResponse, encodeRouteGet, ROUTE_BUFFER, WOULD_BLOCK } from './ipc.ts';
 import type { Call, Route } from './ipc.ts';
@@ -25,7 +26,9 @@ export class NonceRouter {
     const nonce = this.#nextNonce;
     this.#nextNonce = (nonce + 1) >>> 0;
     const query = encodeRouteGet(name, nonce);
+    const lap = new Lap();
     for (;;) {
+      yield this.#sys.lap(lap);
       if (!(yield* this.#ask(query))) return null;
       const answer = yield* this.#answer(nonce);
       const response = answer === null ? null : decodeRouteResponse(answer);

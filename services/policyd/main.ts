@@ -3,6 +3,7 @@
  * receive. Decision, audit, line, answer, in this order.
  */
 import { Errno, NONBLOCK, TRUNCATE } from '../../kernel-model/abi.ts';
+import { Lap } from '../../kernel-model/sys.ts';
 import type { Program, Sys } from '../../kernel-model/sys.ts';
 import { serviceProgram } from '../lib/entry.ts';
 import { movedSlot, replyAndClose, send } from '../lib/ipc.ts';
@@ -75,10 +76,15 @@ class Policyd {
   /** Until init has filled the three receive slots. An empty slot is no channel yet: its error counts as "no message". */
   *#serveUnwired(): Call<void> {
     const sys = this.#sys;
-    for (let passes = 0; ; passes++) {
+    const eager = new Lap(UNWIRED_PASSES);
+    const rare = new Lap();
+    for (;;) {
+      const lap = eager.count < eager.limit ? eager : rare;
+      yield sys.lap(lap);
       const { served, present } = yield* this.#pass(0);
+      if (served) lap.state += 1;
       const wired = present.length === RECV_SLOTS.length;
-      if (wired || passes < UNWIRED_PASSES) {
+      if (wired || lap === eager) {
         if (!served) yield sys.yieldCpu();
         if (wired) return;
         continue;

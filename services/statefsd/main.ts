@@ -4,6 +4,7 @@
  */
 import { Errno } from '../../kernel-model/abi.ts';
 import type { ServiceId } from '../../kernel-model/abi.ts';
+import { Lap } from '../../kernel-model/sys.ts';
 import type { Program, Sys, Syscall } from '../../kernel-model/sys.ts';
 import { serviceProgram } from '../lib/entry.ts';
 import type { ServiceEnd } from '../lib/entry.ts';
@@ -127,7 +128,10 @@ class Statefsd implements Guard<Syscall> {
   *#awaitSlots(): Call<boolean> {
     const sys = this.#sys;
     const { deadline } = yield* budgetOf(sys, SLOT_WAIT_NS);
+    const lap = new Lap();
+    lap.until = deadline;
     for (let round = 0; ; round++) {
+      if (round >= FREQUENT_LOOKS) yield sys.lap(lap);
       if ((yield* this.#present(Slot.REQUESTS)) && (yield* this.#present(Slot.RESPONSES))) return true;
       // init wires within a few dozen rounds. Later looks are rarer, so that the wait can be skipped.
       const rare = round >= FREQUENT_LOOKS;
