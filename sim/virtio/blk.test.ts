@@ -231,6 +231,14 @@ describe('requests', () => {
     expect(rig.usedIdx(queue)).toBe(0);
   });
 
+  it('discards and zeroes 3F_FFFF sectors at most, however large the disk', () => {
+    const { request, segment } = ready(new SparseBlockImage(0x80_0000));
+    expect(request(11, 0, [segment(0, 0x40_0000, 0)])).toEqual([1, 1]);
+    expect(request(13, 0, [segment(0, 0x40_0000, 0)])).toEqual([1, 1]);
+    expect(request(13, 0, [segment(0x7f_ffff, 1, 0)])).toEqual([1, 0]);
+    expect(request(13, 0, [segment(0x7f_ffff, 2, 0)])).toEqual([1, 1]);
+  });
+
   it('a short discard segment breaks the device', () => {
     const { rig, request } = ready();
     request(11, 0, [w(15)]);
