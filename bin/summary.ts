@@ -2,6 +2,7 @@
 import type { ChalkInstance } from 'chalk';
 
 import { formatDuration } from '../scenarios/duration.ts';
+import { ENTRY_NOTE } from '../services/lib/entry.ts';
 import type { RunOutcome } from '../scenarios/run.ts';
 import type { TraceEvent } from '../sim/trace.ts';
 
@@ -14,7 +15,8 @@ export class Summary {
   /** Takes the next event; fits as a trace listener. */
   readonly take = (event: TraceEvent): void => {
     this.#kinds.set(event.kind, (this.#kinds.get(event.kind) ?? 0) + 1);
-    if (event.kind === 'note') this.#notes.set(`${event.service}: ${event.name}`, event.value);
+    if (event.kind === 'note' && event.name !== ENTRY_NOTE)
+      this.#notes.set(`${event.service}: ${event.name}`, event.value);
     if (event.kind === 'ipc-send') this.#ipcBytes += event.frame.length;
   };
 
