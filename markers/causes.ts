@@ -22,6 +22,8 @@ export interface Cause {
   readonly rule: string;
   /** The line goes on behind the marker with numbers that differ between runs; compared up to the marker's end. */
   readonly prefix: boolean;
+  /** The line goes on behind the marker, and all of it counts. */
+  readonly tail: boolean;
   /** The reference prints it without its cause (quirk of that name); null where it does not. */
   readonly vacuous: string | null;
   /** The ladder beyond the default one that needs it; null for those of the default ladder and the observability ladder. */
@@ -30,7 +32,7 @@ export interface Cause {
   readonly image: string | null;
 }
 
-const KEYS = ['marker', 'task', 'before', 'take', 'rule', 'prefix', 'vacuous', 'ladder', 'image'];
+const KEYS = ['marker', 'task', 'before', 'take', 'rule', 'prefix', 'tail', 'vacuous', 'ladder', 'image'];
 const FLAGS = ['--fault', '--without', '--deny', '--allow', '--smp'];
 /** Longest file, in characters. */
 export const MAX_CAUSES_TEXT = 4 * MAX_LADDER_TEXT;
@@ -65,6 +67,7 @@ function readCauses(text: string, file: string): readonly Cause[] {
       take: fields.texts('take').flatMap((line, index) => readWord(fields, line, index)),
       rule: fields.text('rule'),
       prefix: fields.optionalBoolean('prefix') ?? false,
+      tail: fields.optionalBoolean('tail') ?? false,
       vacuous: fields.optionalText('vacuous') ?? null,
       ladder: fields.optionalText('ladder') ?? null,
       image,

@@ -95,14 +95,15 @@ describe('the prover is not to be fooled', () => {
   });
 
   it('by the failure line that begins with the marker', () => {
-    const cause = { marker: H4, prefix: false };
+    const cause = { marker: H4, prefix: false, tail: false };
     expect(isLineOf(H4, cause)).toBe(true);
     expect(isLineOf(`[INFO x] ${H4}`, cause)).toBe(true);
     expect(isLineOf(`${H4} FAIL`, cause)).toBe(false);
     expect(isLineOf(`${H4} FAIL`, { ...cause, prefix: true })).toBe(false);
-    expect(isLineOf('execd: crash report pid=36 code=42', { marker: 'execd: crash report pid=', prefix: true })).toBe(
-      true,
-    );
+    expect(isLineOf(`${H4} FAIL`, { ...cause, tail: true })).toBe(false);
+    expect(
+      isLineOf('execd: crash report pid=36 code=42', { ...cause, marker: 'execd: crash report pid=', prefix: true }),
+    ).toBe(true);
   });
 });
 

@@ -19,7 +19,7 @@ const ROOT = process.cwd();
 const SLICE_TURNS = 250_000;
 const MAX_SLICES = 120;
 /** Virtual time of a boot, ns: many times that of an undisturbed one, so that only what waits for ever is cut off. */
-const MAX_VIRTUAL_NS = 60_000_000_000;
+const MAX_VIRTUAL_NS = 30_000_000_000;
 
 /** What is booted. */
 export interface BootPlan {

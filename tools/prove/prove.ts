@@ -90,8 +90,8 @@ export function causesOf(variant: Variant, causes: readonly Cause[], whole = fal
  * A line as the UART showed it is the marker's: it ends with it, or may go on behind it without a failure. So the failure
  * line that begins with the marker's own text is not (sheet 85, quirk H4).
  */
-export function isLineOf(line: string, cause: Pick<Cause, 'marker' | 'prefix'>): boolean {
-  if (!cause.prefix) return line.endsWith(cause.marker);
+export function isLineOf(line: string, cause: Pick<Cause, 'marker' | 'prefix' | 'tail'>): boolean {
+  if (!cause.prefix && !cause.tail) return line.endsWith(cause.marker);
   return line.includes(cause.marker) && !/FAIL/.test(line);
 }
 
@@ -99,7 +99,8 @@ export function isLineOf(line: string, cause: Pick<Cause, 'marker' | 'prefix'>):
 function emitterProblem(line: string, running: string | null, cause: Cause): string | null {
   const task = taskOfLine(line);
   if (task !== cause.task) return `printed by ${task ?? 'nobody known'}, not by ${cause.task}`;
-  const expected = cause.task.startsWith('payload ') ? '' : cause.task === 'init' ? 'init-lite' : cause.task;
+  // Payloads carry the name of what they are: ELF files that nobody named.
+  const expected = cause.task.startsWith('payload ') ? 'elf' : cause.task === 'init' ? 'init-lite' : cause.task;
   if (cause.task === KERNEL ? running === null : running === expected) return null;
   return `printed while ${running ?? 'no task'} was running, not ${cause.task}`;
 }
