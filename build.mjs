@@ -39,6 +39,8 @@ for (const [outfile, entry] of Object.entries(ENTRIES)) {
     outfile,
     bundle: true,
     platform: 'node',
+    // It starts a worker from a file of its own.
+    external: ['tinypool'],
     format: program ? 'cjs' : 'esm',
     target: 'node20',
     charset: 'ascii',

@@ -1,6 +1,7 @@
 /** `--summary`: what a run did, as a table for people and as part of the JSON report. A view of the event trace. */
 import type { ChalkInstance } from 'chalk';
 
+import { ENTRY_NOTE } from '../services/lib/entry.ts';
 import type { TraceEvent } from '../sim/trace.ts';
 
 /** Counters of one run, from its trace. */
@@ -12,7 +13,7 @@ export class Summary {
   /** Takes the next event; fits as a trace listener. Notes of several machines are told apart by `node`. */
   readonly take = (event: TraceEvent, node?: string): void => {
     this.#kinds.set(event.kind, (this.#kinds.get(event.kind) ?? 0) + 1);
-    if (event.kind === 'note') {
+    if (event.kind === 'note' && event.name !== ENTRY_NOTE) {
       const where = node === undefined ? '' : `${node}/`;
       this.#notes.set(`${where}${event.service}: ${event.name}`, event.value);
     }

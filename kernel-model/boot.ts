@@ -129,18 +129,19 @@ function* startHarts(kernel: Kernel, smp: Smp): Generator<void, boolean, void> {
   for (let cpu = 1; cpu < Math.min(image.harts, MAX_CPUS); cpu++) {
     expected |= 1 << cpu;
     if (!smp.start(cpu)) continue;
+    noteHarts(kernel, `cpu${cpu}`, 'online');
     uart.line(`[INFO smp] KINIT: cpu${cpu} online`);
     yield;
   }
-  const { trace } = kernel;
-  if (trace.on) {
-    const value = smp.online === expected ? 'all online' : 'some missing';
-    trace.emit({ kind: 'note', service: 'kernel', name: 'harts', value });
-  }
+  noteHarts(kernel, 'harts', smp.online === expected ? 'all online' : 'some missing');
   if (smp.online === expected) return true;
   uart.line(`[ERROR smp] KINIT: secondary online timeout expected=${hex(expected)} got=${hex(smp.online)}`);
   panic(kernel, SMP_SOURCE, 'SMP bring-up timeout');
   return false;
+}
+
+function noteHarts({ trace }: Kernel, name: string, value: string): void {
+  if (trace.on) trace.emit({ kind: 'note', service: 'kernel', name, value });
 }
 
 /** Rows 43 to 56: loads, spawns and enters the first task; without one the idle loop stays empty. */

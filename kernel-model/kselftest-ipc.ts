@@ -33,8 +33,8 @@ export const REAL_PARTS: SelftestParts = {
 export interface CheckLine {
   readonly text: string;
   readonly ok: boolean;
-  /** What was seen, for the person who watches, where the line does not say it. */
-  readonly seen?: string;
+  /** What was seen, for the person who watches, where the line does not say it: a note's name and value. */
+  readonly note?: readonly [name: string, value: string];
 }
 
 const LIMITS: RouterLimits = { globalBytes: GLOBAL_BYTES, ownerBytes: OWNER_BYTES };
@@ -105,7 +105,7 @@ export function* ipcChecks(kernel: Kernel, parts: SelftestParts): Generator<Chec
   kernel.uart.line(`CAP: with_capacity slots=${SMALL_TABLE}`);
   const fault = resourceSentinel(parts);
   const seen = fault ?? `${SMALL_TABLE} slots filled, one more refused, all freed, ${SMALL_TABLE} endpoints churned`;
-  yield { ...line('resource sentinel', fault), seen };
+  yield { ...line('resource sentinel', fault), note: ['resource sentinel', seen] };
 }
 
 function queueFull(router: Router): string | null {

@@ -69,8 +69,8 @@ export class BootSelftest {
     if (refused === -Errno.EPERM) this.#info('w^x enforced');
     else this.#error('w^x NOT enforced');
     yield;
-    for (const { text, ok, seen } of ipcChecks(kernel, this.#parts)) {
-      if (seen !== undefined) this.#note(text, seen);
+    for (const { text, ok, note } of ipcChecks(kernel, this.#parts)) {
+      if (note !== undefined) this.#note(...note);
       if (ok) this.#info(text);
       else this.#error(text);
       yield;

@@ -22,13 +22,17 @@ export interface Cause {
   readonly rule: string;
   /** The line goes on behind the marker with numbers that differ between runs; compared up to the marker's end. */
   readonly prefix: boolean;
+  /** The line goes on behind the marker, and all of it counts. */
+  readonly tail: boolean;
   /** The reference prints it without its cause (quirk of that name); null where it does not. */
   readonly vacuous: string | null;
-  /** Ladders beyond the default one that need it; empty for the default ladder's and the observability ladder's own. */
+  /** The ladder beyond the default one that needs it; null for those of the default ladder and the observability ladder. */
   readonly ladder: string | null;
+  /** The image for which this entry stands in place of the marker's other one; null: any. */
+  readonly image: string | null;
 }
 
-const KEYS = ['marker', 'task', 'before', 'take', 'rule', 'prefix', 'vacuous', 'ladder'];
+const KEYS = ['marker', 'task', 'before', 'take', 'rule', 'prefix', 'tail', 'vacuous', 'ladder', 'image'];
 const FLAGS = ['--fault', '--without', '--deny', '--allow', '--smp'];
 /** Longest file, in characters. */
 export const MAX_CAUSES_TEXT = 4 * MAX_LADDER_TEXT;
@@ -49,8 +53,10 @@ function readCauses(text: string, file: string): readonly Cause[] {
   const seen = new Set<string>();
   return top.subs('cause', KEYS).map((fields) => {
     const marker = fields.text('marker');
-    if (seen.has(marker)) return fields.fail('marker', `"${marker}" has a cause already`);
-    seen.add(marker);
+    const image = fields.optionalText('image') ?? null;
+    const entry = `${image ?? ''}\n${marker}`;
+    if (seen.has(entry)) return fields.fail('marker', `"${marker}" has a cause already`);
+    seen.add(entry);
     return {
       marker,
       task: fields.text('task'),
@@ -61,8 +67,10 @@ function readCauses(text: string, file: string): readonly Cause[] {
       take: fields.texts('take').flatMap((line, index) => readWord(fields, line, index)),
       rule: fields.text('rule'),
       prefix: fields.optionalBoolean('prefix') ?? false,
+      tail: fields.optionalBoolean('tail') ?? false,
       vacuous: fields.optionalText('vacuous') ?? null,
       ladder: fields.optionalText('ladder') ?? null,
+      image,
     };
   });
 }
@@ -83,4 +91,10 @@ function parseToml(text: string, file: string): unknown {
     const place = error instanceof Error && 'line' in error ? `:${String(error.line)}` : '';
     throw new FieldFault(`${file}${place}: ${head ?? ''}; expected a TOML document`);
   }
+}
+
+/** The entry for a marker on an image: the image's own, else the general one. */
+export function causeOf(causes: readonly Cause[], marker: string, image: string): Cause | undefined {
+  const entries = causes.filter((cause) => cause.marker === marker);
+  return entries.find((cause) => cause.image === image) ?? entries.find((cause) => cause.image === null);
 }

@@ -43,6 +43,7 @@ describe('predicates', () => {
     ['ipc-send task', /^"task": expected key/],
     ['ipc-send task~x', /^"task~x": expected key/],
     ['disk status>=ok', /^"status>=ok": expected a whole number after >=/],
+    ['1001x a', /expected at most 1000x/],
     ['x '.repeat(400), /^expected at most 512 characters/],
   ])('%s: one clear line', (text, expected) => {
     const parsed = parsePredicate(text);
@@ -76,5 +77,33 @@ describe('a sequence', () => {
     const sequence = new Sequence([predicate('a'), predicate('a')]);
     sequence.take({ kind: 'a' });
     expect(sequence.missing).not.toBeNull();
+  });
+
+  it('`first`: the next event that is meant has to fit, or the list never holds', () => {
+    const list = [predicate('a'), predicate('first b task=t to=q x=1')];
+    const good = new Sequence(list);
+    // Another task's event, or another endpoint's, is not meant.
+    for (const [task, to, x] of [
+      ['u', 'q', 2],
+      ['t', 'r', 2],
+      ['t', 'q', 1],
+    ]) {
+      good.take({ kind: 'a' });
+      good.take({ kind: 'b', task, to, x });
+    }
+    expect(good.missing).toBeNull();
+    const bad = new Sequence(list);
+    bad.take({ kind: 'a' });
+    bad.take({ kind: 'b', task: 't', to: 'q', x: 2 });
+    bad.take({ kind: 'b', task: 't', to: 'q', x: 1 });
+    expect(bad.missing?.text).toBe('first b task=t to=q x=1');
+  });
+
+  it('a number: so many events have to fit', () => {
+    const sequence = new Sequence([predicate('3x a'), predicate('b')]);
+    for (const kind of ['a', 'a', 'b', 'a']) sequence.take({ kind });
+    expect(sequence.missing?.text).toBe('b');
+    sequence.take({ kind: 'b' });
+    expect(sequence.missing).toBeNull();
   });
 });

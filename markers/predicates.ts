@@ -1,7 +1,9 @@
 /**
  * A small language for conditions on trace events, evaluated on plain JSON-like records: `KIND key=value key^=value ...`.
  * Operators: `=` and `!=` compare as text, `^=` begins with, `*=` contains, `>=` and `<=` compare as numbers. A value with
- * spaces stands in double quotes. A list of predicates holds when events that fit them come in that order.
+ * spaces stands in double quotes. A list of predicates holds when events that fit them come in that order. In front may
+ * stand `first` (the next event of this kind, `task`, `to` and `name` must fit, or the list never holds) or a number and
+ * `x` (so many events).
  */
 import type { Result } from './ladder.ts';
 
@@ -22,7 +24,16 @@ export interface Predicate {
   readonly text: string;
   readonly kind: string;
   readonly tests: readonly Test[];
+  /** The next event of its kind, `task`, `to` and `name` has to fit. */
+  readonly first: boolean;
+  /** Events that have to fit, at least 1. */
+  readonly times: number;
 }
+
+/** Tests that say whose event is meant. */
+const IDENTITY: readonly string[] = ['task', 'to', 'name'];
+/** Most events that one predicate may ask for. */
+export const MAX_TIMES = 1000;
 
 /** Longest predicate, in characters. */
 export const MAX_PREDICATE_TEXT = 512;
@@ -33,10 +44,14 @@ const WORD = /^([a-z][a-zA-Z0-9-]*)(!=|\^=|\*=|>=|<=|=)(?:"([^"]*)"|([^\s"]*))(?
 export function parsePredicate(text: string): Result<Predicate> {
   if (text.length > MAX_PREDICATE_TEXT)
     return { ok: false, error: `expected at most ${MAX_PREDICATE_TEXT} characters` };
-  const head = /^([a-z][a-z-]*)(?:\s+|$)/.exec(text);
+  const front = /^(?:(first)|([1-9]\d{0,3})x)\s+/.exec(text);
+  const times = Number(front?.[2] ?? 1);
+  if (times > MAX_TIMES) return { ok: false, error: `"${text}": expected at most ${MAX_TIMES}x` };
+  const body = text.slice(front?.[0].length ?? 0);
+  const head = /^([a-z][a-z-]*)(?:\s+|$)/.exec(body);
   if (head === null) return { ok: false, error: `"${text}": expected the kind of an event first` };
   const tests: Test[] = [];
-  let rest = text.slice(head[0].length);
+  let rest = body.slice(head[0].length);
   while (rest !== '') {
     const word = WORD.exec(rest);
     if (word === null) {
@@ -50,12 +65,18 @@ export function parsePredicate(text: string): Result<Predicate> {
     tests.push({ key: word[1] ?? '', operator, value });
     rest = rest.slice(word[0].length);
   }
-  return { ok: true, value: { text, kind: head[1] ?? '', tests } };
+  return { ok: true, value: { text, kind: head[1] ?? '', tests, first: front?.[1] !== undefined, times } };
 }
 
 /** True when the event fits. A field that the event does not have fits only `!=`. */
 export function fits(predicate: Predicate, event: EventRecord): boolean {
   return event['kind'] === predicate.kind && predicate.tests.every((test) => holds(test, event[test.key]));
+}
+
+/** True when the event is of the kind, task, endpoint and name that the predicate speaks of, whatever else it is. */
+function isMeant(predicate: Predicate, event: EventRecord): boolean {
+  if (event['kind'] !== predicate.kind) return false;
+  return predicate.tests.every((test) => !IDENTITY.includes(test.key) || holds(test, event[test.key]));
 }
 
 function holds(test: Test, field: EventRecord[string]): boolean {
@@ -81,6 +102,10 @@ function holds(test: Test, field: EventRecord[string]): boolean {
 export class Sequence {
   readonly #predicates: readonly Predicate[];
   #at = 0;
+  /** Events that have fitted the predicate at `at`. */
+  #times = 0;
+  /** A `first` was not what it should be. */
+  #broken = false;
 
   constructor(predicates: readonly Predicate[]) {
     this.#predicates = predicates;
@@ -89,10 +114,18 @@ export class Sequence {
   /** Takes the next event; it satisfies one predicate at most. */
   take(event: EventRecord): void {
     const next = this.#predicates[this.#at];
-    if (next !== undefined && fits(next, event)) this.#at += 1;
+    if (next === undefined || this.#broken) return;
+    if (!fits(next, event)) {
+      this.#broken = next.first && isMeant(next, event);
+      return;
+    }
+    this.#times += 1;
+    if (this.#times < next.times) return;
+    this.#at += 1;
+    this.#times = 0;
   }
 
-  /** The first predicate that no event has satisfied yet; null when all have been. */
+  /** The first predicate that events have not satisfied; null when all have been. */
   get missing(): Predicate | null {
     return this.#predicates[this.#at] ?? null;
   }

@@ -79,10 +79,13 @@ class OfflineTarget extends Smp {
   }
 }
 
-/** Never takes another CPU's task. */
-class NoSteal extends Smp {
-  override steal(): number {
-    return -1;
+/** Does not count the tasks that it takes. */
+class UncountedSteal extends Smp {
+  override steal(cpu: number, max: QosClass): number {
+    const before = this.steals;
+    const taken = super.steal(cpu, max);
+    this.steals = before;
+    return taken;
   }
 }
 
@@ -106,7 +109,7 @@ const CPU_PARTS = {
   'online-mask': ForgetfulMask,
   'ipi-target': AnyTarget,
   'ipi-offline': OfflineTarget,
-  steal: NoSteal,
+  'steal-count': UncountedSteal,
   'steal-bound': GreedySteal,
   'steal-class': ClasslessSteal,
 } as const;

@@ -203,6 +203,14 @@ export class FaultPlan {
     return damaged;
   }
 
+  /** Bytes of a service's heap; null: as it is built. */
+  heapBytes(service: string): number | null {
+    const fault = this.#faults.find((entry): entry is Of<'heap'> => entry.kind === 'heap' && entry.service === service);
+    if (fault === undefined) return null;
+    this.#report('heap', `the heap of ${service} has ${fault.bytes} bytes`);
+    return fault.bytes;
+  }
+
   /** A service's program, which ends or stalls at its n-th message if a fault says so. */
   program(service: string, program: Program): Program {
     const fault = this.#faults.find(

@@ -56,11 +56,13 @@ export const SELFTEST_PARTS = [
   'online-mask',
   'ipi-target',
   'ipi-offline',
-  'steal',
+  'steal-count',
   'steal-bound',
   'steal-class',
 ] as const;
 export type SelftestPart = (typeof SELFTEST_PARTS)[number];
+/** Services whose heap is modelled (sheet 70, section 6.3). */
+export const HEAPS = ['netstackd'] as const;
 export const ERRNOS = {
   EPERM: 1,
   ESRCH: 3,
@@ -100,6 +102,8 @@ export type Fault =
     }
   /** The service ends, or does nothing any more, when it has received its n-th message; 0: before it does anything. */
   | { readonly kind: 'die' | 'stall'; readonly service: string; readonly at: number }
+  /** The service's heap is only so large. */
+  | { readonly kind: 'heap'; readonly service: string; readonly bytes: number }
   /** The service's ELF file is damaged. */
   | { readonly kind: 'exec'; readonly service: string }
   | { readonly kind: 'selftest'; readonly part: SelftestPart }
@@ -133,6 +137,7 @@ export const FAULT_KINDS = [
   'syscall',
   'die',
   'stall',
+  'heap',
   'exec',
   'selftest',
   'power',
@@ -212,6 +217,10 @@ function read(kind: string, words: Words): Fault {
     case 'die':
     case 'stall':
       return { kind, service: words.service('service'), at: words.whole('at', 0, MAX_COUNT) };
+    case 'heap': {
+      const service = words.oneOf('service', HEAPS);
+      return { kind, service, bytes: words.whole('bytes', 0, MAX_COUNT) };
+    }
     case 'exec':
       return { kind, service: words.service('service') };
     case 'selftest':

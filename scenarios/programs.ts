@@ -17,6 +17,7 @@ import { serviceProgram } from '../services/lib/entry.ts';
 import { yieldForever } from '../services/lib/ipc.ts';
 import { LOGD_CONTRACT, logdProgram } from '../services/logd/main.ts';
 import { METRICSD_CONTRACT, metricsdProgram } from '../services/metricsd/main.ts';
+import { HEAP_BYTES } from '../services/netstackd/heap.ts';
 import { netstackdProgram } from '../services/netstackd/main.ts';
 import { packagefsdProgram } from '../services/packagefsd/main.ts';
 import { policydProgram } from '../services/policyd/main.ts';
@@ -56,7 +57,7 @@ export function kernelImageOf(scenario: Scenario, boot: Boot, plan: FaultPlan): 
     [INIT, plan.program(INIT_NAME, initProgram(initOptions(definition, boot.faults, quirks, plan)))],
   ]);
   for (const service of presentServices(definition, boot.faults)) {
-    programs.set(service, plan.program(service, programOf(service, definition, boot.faults, quirks)));
+    programs.set(service, plan.program(service, programOf(service, definition, boot.faults, quirks, plan)));
   }
   return {
     initElf: plan.elf(INIT_NAME, initElf(INIT)),
@@ -106,7 +107,13 @@ function initOptions(definition: ImageDefinition, faults: Faults, quirks: QuirkS
 }
 
 /** The program of one service, or what a fault puts in its place. */
-function programOf(service: string, definition: ImageDefinition, faults: Faults, quirks: QuirkSet): Program {
+function programOf(
+  service: string,
+  definition: ImageDefinition,
+  faults: Faults,
+  quirks: QuirkSet,
+  plan: FaultPlan,
+): Program {
   if (faults.dead.includes(service)) return serviceProgram(service, deadService);
   if (faults.silent.includes(service)) return serviceProgram(service, yieldForever);
   const receiveMax = quirks.has('receive-cut') ? RECEIVE_CUT : RECEIVE_MAX;
@@ -192,6 +199,7 @@ function programOf(service: string, definition: ImageDefinition, faults: Faults,
         errorDropsNonce,
         dnsUnchecked: quirks.has('dns-unchecked'),
         connectPortReuse: quirks.has('connect-port-reuse'),
+        heapBytes: plan.heapBytes('netstackd') ?? HEAP_BYTES,
       });
     case 'dsoftbusd':
       return dsoftbusdProgram({

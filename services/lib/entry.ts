@@ -8,9 +8,13 @@ import type { Call } from './ipc.ts';
 /** How a service's run function ends: null = Ok, else the Rust type path of its error. */
 export type ServiceEnd = string | null;
 
+/** Name of the note that a program was entered. */
+export const ENTRY_NOTE = 'entry';
+
 /** Wraps a service's run function into a task program. */
 export function serviceProgram(name: string, run: (sys: Sys) => Call<ServiceEnd>): Program {
   return function* program(sys: Sys) {
+    sys.note(ENTRY_NOTE, 1);
     yield sys.print('UB');
     const error = yield* run(sys);
     if (error === null) return 0;

@@ -26,7 +26,13 @@ export interface HeapFault {
 }
 
 export class Heap {
+  /** Size in bytes. */
+  readonly bytes: number;
   #used = 0;
+
+  constructor(bytes = HEAP_BYTES) {
+    this.bytes = bytes;
+  }
 
   /** Bytes given out. */
   get used(): number {
@@ -49,7 +55,7 @@ export class Heap {
 
   #take(site: HeapFault['site'], size: number, align: number): HeapFault | null {
     const start = Math.ceil(this.#used / align) * align;
-    if (start + size > HEAP_BYTES) return { site, size, align };
+    if (start + size > this.bytes) return { site, size, align };
     this.#used = start + size;
     return null;
   }
@@ -58,7 +64,7 @@ export class Heap {
 /** Prints the two lines of an exhausted heap and ends the task (sheet 60, section 1). */
 export function* exhausted(sys: Sys, service: string, heap: Heap, fault: HeapFault): Call<void> {
   const request = `size=0x${hex16(fault.size)} align=0x${hex16(fault.align)}`;
-  const bounds = `heap_start=0x${hex16(HEAP_START)} heap_end=0x${hex16(HEAP_START + HEAP_BYTES)}`;
+  const bounds = `heap_start=0x${hex16(HEAP_START)} heap_end=0x${hex16(HEAP_START + heap.bytes)}`;
   const before = HEAP_START + heap.used;
   const after = before + fault.size;
   yield sys.println(

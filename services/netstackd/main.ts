@@ -28,7 +28,7 @@ const AHEAD_MS = 2;
 /** The service as a task program. */
 export function netstackdProgram(options: NetstackdOptions = NETSTACKD_CONTRACT): Program {
   return serviceProgram(NETSTACKD, function* run(sys: Sys): Call<ServiceEnd> {
-    const heap = new Heap();
+    const heap = new Heap(options.heapBytes);
     const net = yield* startUp(sys, heap, options);
     if (net === null) return yield* yieldForever(sys);
     yield sys.println('netstackd: facade up');

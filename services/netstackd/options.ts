@@ -1,5 +1,6 @@
 /** What an image decides about netstackd, as plain data (quirks.md; sheet 70, section 1). */
 import { MAX_FRAME } from '../../kernel-model/abi.ts';
+import { HEAP_BYTES } from './heap.ts';
 
 /** Bytes to which the reference's server cuts a request (sheet 70, section 6.1). */
 export const REFERENCE_RECEIVE_MAX = 512;
@@ -16,6 +17,8 @@ export interface NetstackdOptions {
   readonly dnsUnchecked: boolean;
   /** Every TCP CONNECT uses the same local port (quirk `connect-port-reuse`). */
   readonly connectPortReuse: boolean;
+  /** Size of its heap in bytes. */
+  readonly heapBytes: number;
 }
 
 /** The contract, for the single machine. */
@@ -25,6 +28,7 @@ export const NETSTACKD_CONTRACT: NetstackdOptions = {
   errorDropsNonce: false,
   dnsUnchecked: false,
   connectPortReuse: false,
+  heapBytes: HEAP_BYTES,
 };
 
 /** The reference image. */
@@ -34,4 +38,5 @@ export const NETSTACKD_REFERENCE: NetstackdOptions = {
   errorDropsNonce: true,
   dnsUnchecked: true,
   connectPortReuse: true,
+  heapBytes: HEAP_BYTES,
 };

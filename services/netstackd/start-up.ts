@@ -84,6 +84,7 @@ export function* startUp(sys: Sys, heap: Heap, options: NetstackdOptions): Call<
   const fault = heap.socket(LISTEN_BUFFER, TCP_SOCKET_BYTES);
   if (fault !== null) yield* exhausted(sys, NETSTACKD, heap, fault);
   net.listen(LISTEN_PORT);
+  sys.note('tcp-listen', LISTEN_PORT);
   yield sys.println('SELFTEST: net tcp listen ok');
   return net;
 }

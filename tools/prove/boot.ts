@@ -20,15 +20,22 @@ const ROOT = process.cwd();
 const SLICE_TURNS = 250_000;
 const MAX_SLICES = 120;
 /** Virtual time of a boot, ns: many times that of an undisturbed one, so that only what waits for ever is cut off. */
-const MAX_VIRTUAL_NS = 60_000_000_000;
+const MAX_VIRTUAL_NS = 30_000_000_000;
 
 /** What is booted. */
 export interface BootPlan {
-  readonly image: string;
+  /** A scenario of the project. */
+  readonly scenario: string;
   /** `none` or `reference`, as `--quirks` takes it. */
   readonly quirks: string;
   /** Options of `nexus-sim run`, flag and value in turns. */
   readonly words: readonly string[];
+}
+
+/** Who wants to know of which events. */
+export interface EventListener {
+  readonly kinds: ReadonlySet<string>;
+  readonly take: (event: EventRecord) => void;
 }
 
 /** A ladder's file. */
@@ -42,8 +49,8 @@ export function ladderText(name: string): string | undefined {
 
 /** The scenario of a plan. Throws a plain error for words that nobody understands. */
 export function scenarioOf(plan: BootPlan): Scenario {
-  const file = `scenarios/${plan.image}.toml`;
-  const parsed = parseScenario(readFileSync(`${ROOT}/${file}`, 'utf8'), file, plan.image);
+  const file = `scenarios/${plan.scenario}.toml`;
+  const parsed = parseScenario(readFileSync(`${ROOT}/${file}`, 'utf8'), file, plan.scenario);
   if (!parsed.ok) throw new Error(parsed.error);
   const quirks = parseQuirks(plan.quirks);
   if (!quirks.ok) throw new Error(quirks.error);
@@ -99,14 +106,15 @@ function withWord(faults: Faults, flag: string, value: string): Faults {
 }
 
 /**
- * Boots and gives the UART's lines without entry tokens; of two machines with their node and a slash in front. `listen` gets
- * every event as a plain record.
+ * Boots and gives the UART's lines without entry tokens; of two machines with their node and a slash in front. `listener` gets
+ * the events of its kinds as plain records, of two machines with their `node`.
  */
-export function linesOf(plan: BootPlan, listen?: (event: EventRecord) => void): readonly string[] {
+export function linesOf(plan: BootPlan, listener?: EventListener): readonly string[] {
   const scenario = scenarioOf(plan);
-  if (scenario.nodes.length > 0) return pairLinesOf(scenario, listen);
+  if (scenario.nodes.length > 0) return pairLinesOf(scenario, listener);
   const bytes: number[] = [];
-  const view = listen === undefined ? null : new EventView(() => prepared.ok && prepared.value.kernel, listen);
+  const view =
+    listener === undefined ? null : new EventView(() => (prepared.ok ? prepared.value.kernel : null), listener);
   const prepared = ScenarioRun.prepare(scenario, {
     ladders: ladderText,
     disk: new SparseBlockImage(),
@@ -119,13 +127,14 @@ export function linesOf(plan: BootPlan, listen?: (event: EventRecord) => void): 
   return Buffer.from(Uint8Array.from(bytes)).toString('latin1').split(/\r?\n/).map(withoutEntryTokens);
 }
 
-function pairLinesOf(scenario: Scenario, listen?: (event: EventRecord) => void): readonly string[] {
+function pairLinesOf(scenario: Scenario, listener: EventListener | undefined): readonly string[] {
   const lines: string[] = [];
+  const kernelOf = (node: NodeName): ScenarioRun['kernel'] => (prepared.ok ? prepared.value.kernelOf(node) : null);
   const view = (node: NodeName): EventView =>
-    new EventView(
-      () => prepared.ok && prepared.value.kernelOf(node),
-      (event) => listen?.({ ...event, node }),
-    );
+    new EventView(() => kernelOf(node), {
+      kinds: listener?.kinds ?? new Set(),
+      take: (event) => listener?.take({ ...event, node }),
+    });
   const views = { A: view('A'), B: view('B') };
   const prepared = PairRun.prepare(scenario, {
     ladders: ladderText,
@@ -134,7 +143,7 @@ function pairLinesOf(scenario: Scenario, listen?: (event: EventRecord) => void):
       const text = Buffer.from(bytes).toString('latin1');
       for (const line of text.split(/\r?\n/)) if (line !== '') lines.push(`${node}/${withoutEntryTokens(line)}`);
     },
-    traceListeners: listen === undefined ? [] : [(event, node) => views[node].take(event)],
+    traceListeners: listener === undefined ? [] : [(event, node) => views[node].take(event)],
     goal: 'ladder',
   });
   if (!prepared.ok) throw new Error(prepared.error);
@@ -142,20 +151,21 @@ function pairLinesOf(scenario: Scenario, listen?: (event: EventRecord) => void):
   return lines;
 }
 
-type KernelOf = () => ScenarioRun['kernel'] | false;
+type KernelOf = () => ScenarioRun['kernel'];
 
 /** Trace events as flat records: `task` is the running task's name, `to` an endpoint's name, `from` a sender's; frames are hex. */
 class EventView {
   readonly #kernelOf: KernelOf;
-  readonly #listen: (event: EventRecord) => void;
+  readonly #listener: EventListener;
   #names: EndpointNames | null = null;
 
-  constructor(kernelOf: KernelOf, listen: (event: EventRecord) => void) {
+  constructor(kernelOf: KernelOf, listener: EventListener) {
     this.#kernelOf = kernelOf;
-    this.#listen = listen;
+    this.#listener = listener;
   }
 
   readonly take = (event: TraceEvent): void => {
+    if (!this.#listener.kinds.has(event.kind)) return;
     const record: Record<string, string | number | boolean | null> = {};
     for (const [key, value] of Object.entries(event) as [string, unknown][]) {
       if (value instanceof Uint8Array) record[key] = Buffer.from(value).toString('hex');
@@ -164,7 +174,7 @@ class EventView {
         record[key] = value;
     }
     const kernel = this.#kernelOf();
-    if (kernel !== false && kernel !== null) {
+    if (kernel !== null) {
       record['task'] = kernel.tasks[event.pid]?.name ?? null;
       this.#names ??= new EndpointNames(kernel);
       if (event.kind === 'ipc-send' || event.kind === 'ipc-recv') {
@@ -172,7 +182,8 @@ class EventView {
         record['text'] = Buffer.from(event.frame).toString('latin1');
       }
       if (event.kind === 'ipc-recv') record['from'] = kernel.tasks[event.from]?.name ?? null;
+      if (event.kind === 'cap-transfer') record['into'] = kernel.tasks[event.target]?.name ?? null;
     }
-    this.#listen(record);
+    this.#listener.take(record);
   };
 }

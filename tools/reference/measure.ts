@@ -59,7 +59,7 @@ export function referenceText(): string {
 
 /** Boots the default image with `--quirks reference --firmware-banner`. */
 export function referenceRun(): TimedRun {
-  const scenario = scenarioOf({ image: 'default', quirks: 'reference', words: [] });
+  const scenario = scenarioOf({ scenario: 'default', quirks: 'reference', words: [] });
   return bootTimed({ ...scenario, firmwareBanner: true });
 }
 
