@@ -1,6 +1,28 @@
+import { availableParallelism } from 'node:os';
 import { defineConfig } from 'vitest/config';
 
-/** `npm run proof`: what takes minutes. Everything else runs with `npm test`. */
+/** A sweep is cut into as many parts as there are cores, at least two; each part is a worker of its own. */
+const PARTS = Math.max(2, availableParallelism());
+
+/**
+ * `npm run proof`: what takes minutes. Everything else runs with `npm test`. A `*.sweep.ts` runs once per part, on its
+ * share of the cases (test/proof/share.ts); a `*.proof.ts` runs once.
+ */
 export default defineConfig({
-  test: { include: ['test/proof/**/*.proof.ts'], testTimeout: 300_000 },
+  test: {
+    testTimeout: 3_600_000,
+    hookTimeout: 600_000,
+    maxWorkers: PARTS,
+    projects: [
+      { extends: true, test: { name: 'once', include: ['test/proof/**/*.proof.ts'], provide: { part: 0, parts: 1 } } },
+      ...Array.from({ length: PARTS }, (_, part) => ({
+        extends: true as const,
+        test: {
+          name: `part ${part + 1} of ${PARTS}`,
+          include: ['test/proof/**/*.sweep.ts'],
+          provide: { part, parts: PARTS },
+        },
+      })),
+    ],
+  },
 });

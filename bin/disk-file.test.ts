@@ -9,6 +9,7 @@ import {
   symlinkSync,
   truncateSync,
   writeFileSync,
+  writeSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -219,6 +220,48 @@ describe('a commit that stopped half way', () => {
       rmSync(`${redoPath(path)}.new`, { recursive: true });
     });
     open((file) => expect(pageOf(file, 1)).toEqual(page(0x11)));
+  });
+
+  it.each([0, 1, 2, 3])('is taken back: with room for %i pages the image holds the flush before', (room) => {
+    const old = [1, 3, 5, 9].map((at, i) => ({ page: at, bytes: page(0x10 + i) }));
+    open((file) => expect(file.commit(old.slice(0, 3))).toBeNull());
+    const before = readFileSync(path);
+    // The fourth page is a hole: it is the one that there may be no room for, like any page behind `room`.
+    const full = Object.assign(new Error('full'), { code: 'ENOSPC' });
+    let left = room;
+    let failed = false;
+    const file = DiskFile.open(path, (fd, bytes, offset, length, position) => {
+      if (!failed && left-- === 0) {
+        failed = true;
+        throw full;
+      }
+      return writeSync(fd, bytes, offset, length, position);
+    });
+    const staged = new StagedBlockImage(file);
+    for (const { page: at } of old) expect(staged.write(at * 8, page(0xee))).toBe(true);
+    expect(staged.flush()).toBe(false);
+    expect(staged.hostError).toMatch(/blk\.img: no space left on device$/);
+    expect(readFileSync(path).equals(before)).toBe(true);
+    expect(existsSync(redoPath(path))).toBe(false);
+    // Nothing is lost for the guest: its writes are still there, and the next flush has room.
+    expect(staged.flush()).toBe(true);
+    for (const { page: at } of old) expect(pageOf(file, at)).toEqual(page(0xee));
+    file.close();
+  });
+
+  it('that cannot be taken back keeps its log, which the next open applies', () => {
+    let writes = 0;
+    const file = DiskFile.open(path, (fd, bytes, offset, length, position) => {
+      writes += 1;
+      if (writes > 1) throw Object.assign(new Error('broken'), { code: 'EIO' });
+      return writeSync(fd, bytes, offset, length, position);
+    });
+    const pages = [2, 4].map((at) => ({ page: at, bytes: page(0x40 + at) }));
+    expect(file.commit(pages)).toMatch(/blk\.img: EIO$/);
+    file.close();
+    expect(existsSync(redoPath(path))).toBe(true);
+    open((again) => expect([2, 4].map((at) => pageOf(again, at)[0])).toEqual([0x42, 0x44]));
+    expect(existsSync(redoPath(path))).toBe(false);
   });
 
   it('an unfinished log is thrown away', () => {

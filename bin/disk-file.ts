@@ -1,7 +1,7 @@
 /**
  * The disk image in a file (`--disk`): raw, sparse, the bytes the real OS would read. Guest flushes commit in one step
  * through a redo log beside the image, so a killed process loses at most what the guest had not flushed, and a full host
- * disk leaves the last flush intact.
+ * disk leaves the last flush intact: a commit that fails half way is taken back.
  */
 import { createHash } from 'node:crypto';
 import {
@@ -40,17 +40,22 @@ function unfinishedPath(path: string): string {
   return `${path}.redo.new`;
 }
 
+/** How bytes get into the image: `writeSync`, or what a test puts in its place to let the host fail. */
+export type WriteAt = (fd: number, bytes: Uint8Array, offset: number, length: number, position: number) => number;
+
 /** An image file as a page store. */
 export class DiskFile implements PageStore {
   readonly sectors: number;
   readonly #path: string;
   readonly #fd: number;
   readonly #bytes: number;
+  readonly #write: WriteAt;
 
-  private constructor(path: string, fd: number, bytes: number) {
+  private constructor(path: string, fd: number, bytes: number, write: WriteAt) {
     this.#path = path;
     this.#fd = fd;
     this.#bytes = bytes;
+    this.#write = write;
     this.sectors = bytes / SECTOR_SIZE;
   }
 
@@ -72,13 +77,13 @@ export class DiskFile implements PageStore {
   }
 
   /** Opens an image, creating a sparse one of 64 MiB where there is none, and finishes an interrupted commit. */
-  static open(path: string): DiskFile {
+  static open(path: string, write: WriteAt = writeSync): DiskFile {
     DiskFile.check(path);
     const fresh = !existsSync(path);
     try {
       const fd = openSync(path, fresh ? 'wx+' : 'r+');
       if (fresh) ftruncateSync(fd, DEFAULT_SECTORS * SECTOR_SIZE);
-      const file = new DiskFile(path, fd, fstatSync(fd).size);
+      const file = new DiskFile(path, fd, fstatSync(fd).size, write);
       file.#recover();
       return file;
     } catch (error) {
@@ -120,12 +125,14 @@ export class DiskFile implements PageStore {
       removeIfFile(unfinished);
       return `${log}: ${reasonOf(error)}`;
     }
+    const before: StagedPage[] = [];
     try {
+      for (const { page } of pages) before.push({ page, bytes: this.#pageNow(page) });
       this.#apply(pages);
       rmSync(log, { force: true });
       return null;
     } catch (error) {
-      // The log is whole: the next open, or the next flush, applies it.
+      this.#takeBack(before, log);
       return `${this.#path}: ${reasonOf(error)}`;
     }
   }
@@ -133,9 +140,29 @@ export class DiskFile implements PageStore {
   #apply(pages: readonly StagedPage[]): void {
     for (const { page, bytes } of pages) {
       const at = page * PAGE_SIZE;
-      writeAll(this.#fd, bytes.subarray(0, Math.min(PAGE_SIZE, this.#bytes - at)), at);
+      writeAll(this.#fd, bytes.subarray(0, Math.min(PAGE_SIZE, this.#bytes - at)), at, this.#write);
     }
     fsyncSync(this.#fd);
+  }
+
+  /**
+   * The image as it was before a commit that failed half way: what could be written needs no more room to be written
+   * back. Where that fails too the log stays: it is whole, and the next open, or the next flush, applies it.
+   */
+  #takeBack(before: readonly StagedPage[], log: string): void {
+    try {
+      this.#apply(before.filter(({ page, bytes }) => !Buffer.from(this.#pageNow(page)).equals(bytes)));
+      rmSync(log, { force: true });
+    } catch {
+      // The first failure is the one to report.
+    }
+  }
+
+  #pageNow(page: number): Uint8Array {
+    const bytes = new Uint8Array(PAGE_SIZE);
+    const error = this.readPage(page, bytes);
+    if (error !== null) throw new Error(error);
+    return bytes;
   }
 
   #recover(): void {
@@ -197,7 +224,7 @@ function removeIfFile(path: string): void {
   }
 }
 
-function writeAll(fd: number, bytes: Uint8Array, position: number): void {
+function writeAll(fd: number, bytes: Uint8Array, position: number, write: WriteAt = writeSync): void {
   let done = 0;
-  while (done < bytes.length) done += writeSync(fd, bytes, done, bytes.length - done, position + done);
+  while (done < bytes.length) done += write(fd, bytes, done, bytes.length - done, position + done);
 }

@@ -5,7 +5,7 @@ import { QUIRKS } from '../scenarios/quirks.ts';
 import { ExitCode, UsageError } from './errors.ts';
 import { colorsFor } from './output.ts';
 import type { ColorMode } from './output.ts';
-import { ladderNames, ladderText } from './resources.ts';
+import { NODES_LADDER, ladderNames, ladderText, nodesLadder } from './resources.ts';
 
 export interface InfoOptions {
   readonly json?: boolean;
@@ -14,8 +14,10 @@ export interface InfoOptions {
 
 /** Prints a ladder: number, order rule, phase and text of each marker. */
 export function ladderCommand(variant: string, options: InfoOptions): number {
+  if (variant === NODES_LADDER) return nodesLadderCommand(options);
   if (!ladderNames().includes(variant)) {
-    throw new UsageError(`--variant ${variant}: expected one of ${ladderNames().join(', ')}`);
+    const names = [...ladderNames(), NODES_LADDER].sort();
+    throw new UsageError(`--variant ${variant}: expected one of ${names.join(', ')}`);
   }
   const loaded = loadLadder(variant, ladderText);
   if (!loaded.ok) throw new UsageError(loaded.error);
@@ -36,6 +38,22 @@ export function ladderCommand(variant: string, options: InfoOptions): number {
     process.stdout.write(color.bold(`${requirement.flag}:\n`));
     for (const marker of requirement.markers) process.stdout.write(`     ${marker}\n`);
   }
+  return ExitCode.PASSED;
+}
+
+/** Prints the ladder of two machines: step, nodes, marker. */
+function nodesLadderCommand(options: InfoOptions): number {
+  const ladder = nodesLadder(NODES_LADDER);
+  if (options.json === true) {
+    process.stdout.write(`${JSON.stringify(ladder, null, 2)}\n`);
+    return ExitCode.PASSED;
+  }
+  const color = colorsFor(process.stdout, options.color);
+  process.stdout.write(color.bold(`ladder ${ladder.name}: ${ladder.steps.length} steps, in order\n`));
+  ladder.steps.forEach((step, index) => {
+    const nodes = step.on.join(' and ').padEnd(9);
+    process.stdout.write(`${String(index + 1).padStart(4)}   ${color.dim(nodes)} ${step.marker}\n`);
+  });
   return ExitCode.PASSED;
 }
 

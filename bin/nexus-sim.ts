@@ -46,16 +46,15 @@ Exit codes: 0 passed, 1 verdict failed, 2 bad usage or input, 70 internal error.
     .option('--seed <n>', 'seed of every stream of chance')
     .option('--smp <n>', 'number of harts, 1 to 4')
     .addOption(
-      new Option('--variant <name>', 'judge by a variant of the ladder (smp: with two harts)').choices([
-        'smp',
-        'dhcp',
-        'dhcp-strict',
-        'dsoftbus',
-      ]),
+      new Option(
+        '--variant <name>',
+        'judge by a variant of the ladder (smp: with two harts; os2vm: two linked machines)',
+      ).choices(['smp', 'dhcp', 'dhcp-strict', 'dsoftbus', 'os2vm']),
     )
     .option('--disk <file>', 'disk image, created sparse (64 MiB) where there is none; default: in memory')
     .option('--uart-log <file>', 'also write the UART bytes here')
     .option('--trace <file>', 'write the event trace as JSON lines (docs/trace.md)')
+    .option('--pcap <file>', 'write what the network card sent and received, for Wireshark and tcpdump')
     .option('--report <file>', 'write the outcome as JSON')
     .option('--max-virtual-time <d>', 'bound of virtual time, such as 30s')
     .option('--quirks <names>', 'none (the contract), reference, or names from "nexus-sim quirks"')
@@ -72,7 +71,10 @@ Exit codes: 0 passed, 1 verdict failed, 2 bad usage or input, 70 internal error.
 Examples:
   $ nexus-sim run observability --phase metrics
   $ nexus-sim run --quirks reference --uart-log uart.log
+  $ nexus-sim run --pcap net.pcap --until-marker "SELFTEST: net ping ok"     then: tcpdump -r net.pcap
   $ nexus-sim run --disk blk.img && nexus-sim run --disk blk.img     boot twice on one disk
+  $ nexus-sim run os2vm --uart-log uart.log --pcap net.pcap          two machines: uart-A.log, uart-B.log, net-A.pcap, net-B.pcap
+  $ nexus-sim run os2vm --until-marker "B/dsoftbusd: remote proxy up"        a line of node B
   $ nexus-sim run --deny metricsd:statefs.write                      take one marker's cause away`,
     )
     .action(async (scenario: string, options: RunOptions, command: Command) => {

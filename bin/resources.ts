@@ -4,6 +4,8 @@ import { basename } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 import { ladderFile } from '../markers/loader.ts';
+import { parseNodesLadder } from '../markers/nodes.ts';
+import type { NodesLadder } from '../markers/nodes.ts';
 import { UsageError, reasonOf } from './errors.ts';
 
 /** Scenario that `run` takes when none is named. */
@@ -25,7 +27,19 @@ export function ladderText(name: string): string | undefined {
 }
 
 /** The two-VM ladder is a table of another kind, markers/nodes.ts. */
-const NODES_LADDER = 'os2vm';
+export const NODES_LADDER = 'os2vm';
+
+/** The two-VM ladder. Throws a {@link UsageError} for a file that is none. */
+export function nodesLadder(name: string): NodesLadder {
+  const ladder = parseNodesLadder(ladderText(name) ?? '', ladderFile(name));
+  if (!ladder.ok) throw new UsageError(ladder.error);
+  return ladder.value;
+}
+
+/** Markers of a two-VM ladder. */
+export function nodeMarkers(name: string): readonly string[] {
+  return nodesLadder(name).steps.map((step) => step.marker);
+}
 
 /** Names of the ladders of one machine that ship with the package. */
 export function ladderNames(): readonly string[] {

@@ -1,8 +1,6 @@
 /** `--summary`: what a run did, as a table for people and as part of the JSON report. A view of the event trace. */
 import type { ChalkInstance } from 'chalk';
 
-import { formatDuration } from '../scenarios/duration.ts';
-import type { RunOutcome } from '../scenarios/run.ts';
 import type { TraceEvent } from '../sim/trace.ts';
 
 /** Counters of one run, from its trace. */
@@ -11,10 +9,13 @@ export class Summary {
   readonly #notes = new Map<string, string | number>();
   #ipcBytes = 0;
 
-  /** Takes the next event; fits as a trace listener. */
-  readonly take = (event: TraceEvent): void => {
+  /** Takes the next event; fits as a trace listener. Notes of several machines are told apart by `node`. */
+  readonly take = (event: TraceEvent, node?: string): void => {
     this.#kinds.set(event.kind, (this.#kinds.get(event.kind) ?? 0) + 1);
-    if (event.kind === 'note') this.#notes.set(`${event.service}: ${event.name}`, event.value);
+    if (event.kind === 'note') {
+      const where = node === undefined ? '' : `${node}/`;
+      this.#notes.set(`${where}${event.service}: ${event.name}`, event.value);
+    }
     if (event.kind === 'ipc-send') this.#ipcBytes += event.frame.length;
   };
 
@@ -27,14 +28,9 @@ export class Summary {
     };
   }
 
-  /** Lines for people. */
-  lines(outcome: RunOutcome, color: ChalkInstance): readonly string[] {
-    const lines = outcome.boots.map(
-      (boot) =>
-        `boot ${boot.number}: ${boot.passed ? color.green('passed') : color.red('failed')}, ` +
-        `${boot.verdict.ladder.seen} of ${boot.verdict.ladder.required} markers, ${boot.lines} lines, ` +
-        `${formatDuration(boot.virtualNs)} of virtual time`,
-    );
+  /** Lines for people: `rows` say how it went, the counters follow. */
+  lines(rows: readonly string[], color: ChalkInstance): readonly string[] {
+    const lines = [...rows];
     lines.push('', color.bold('events'));
     for (const [kind, count] of sorted(this.#kinds)) lines.push(`  ${kind.padEnd(18)} ${String(count).padStart(9)}`);
     if (this.#notes.size > 0) lines.push('', color.bold('notes'));

@@ -77,6 +77,16 @@ describe('address spaces', () => {
     expect(space.leaf(0x8020_0000) & 0xffn).toBe(BigInt(Pte.V | Pte.R | Pte.X | Pte.G | Pte.A));
   });
 
+  it('adds G to user pages between the kernel windows below 8100_0000, and to no others (sheet 05, section 16.3)', () => {
+    const space = machine().create();
+    const flags = (va: number): number => {
+      expect(space.map(va, VMO_ARENA_BASE, USER_RW)).toBeNull();
+      return Number(space.leaf(va) & 0xffn);
+    };
+    expect([0x80a0_0000, 0x80ff_f000].map(flags)).toEqual([0xf7, 0xf7]);
+    expect([0x0fff_f000, 0x1000_1000, 0x7fff_f000, 0x8200_0000].map(flags)).toEqual([0xd7, 0xd7, 0xd7, 0xd7]);
+  });
+
   it('refuses with the checks in order and changes nothing', () => {
     const { create } = machine();
     const space = create();
@@ -137,9 +147,11 @@ describe('address spaces', () => {
         }
         for (const [va, { pa, flags }] of model) {
           for (const access of [Access.LOAD, Access.STORE, Access.FETCH]) {
-            const user = (flags & access) !== 0 && (flags & Pte.U) !== 0;
+            // Writable without readable is a reserved leaf (sheet 05, section 18.10, rule 2).
+            const allowed = (flags & access) !== 0 && (flags & (Pte.R | Pte.W)) !== Pte.W;
+            const user = allowed && (flags & Pte.U) !== 0;
             expect(space.translate(va + 12, access)).toBe(user ? pa + 12 : NO_TRANSLATION);
-            expect(space.translate(va, access, false)).toBe(flags & access ? pa : NO_TRANSLATION);
+            expect(space.translate(va, access, false)).toBe(allowed ? pa : NO_TRANSLATION);
           }
         }
       }),

@@ -96,7 +96,10 @@ export class AddressSpace {
     if (cached === undefined) {
       const leaf = findLeaf(this.#memory, this.root, va);
       if (leaf < 0) return NO_TRANSLATION;
-      cached = (entryAddress(this.#memory, leaf) / PAGE_SIZE) * 256 + (this.#memory.readU32(leaf) & 0xff);
+      const bits = this.#memory.readU32(leaf) & 0xff;
+      // W without R is reserved: the walk faults, whatever the access (sheet 05, section 18.10, rule 2).
+      if ((bits & (Pte.R | Pte.W)) === Pte.W) return NO_TRANSLATION;
+      cached = (entryAddress(this.#memory, leaf) / PAGE_SIZE) * 256 + bits;
       if (this.#cache.size >= CACHE_PAGES) this.#cache.clear();
       this.#cache.set(page, cached);
     }

@@ -28,6 +28,7 @@ export class Blocking {
     task.state = 'ready';
     task.blockKind = 'none';
     kernel.idleTurns = 0;
+    kernel.laps.disturb();
     if (kernel.trace.on) kernel.trace.emit({ kind: 'task-wake', woken: pid });
     return true;
   }
@@ -80,6 +81,13 @@ export class Blocking {
       if (guarded) storm.add(retries);
     }
     return false;
+  }
+
+  /** A lower bound of the time at which a lone task's retries end; now where the storm guard may end them sooner. */
+  quietUntil(task: Task): number {
+    const { clock, idleTurns, image, scheduler } = this.#kernel;
+    if (idleTurns === 0 || scheduler.linesLeft > 0 || image.options.loneReceiverEinval) return clock.now;
+    return Math.max(clock.now, Math.min(clock.next, task.blockKind === 'wait' ? Infinity : this.#earliestDeadline));
   }
 
   #waiters(kind: 'recv' | 'send', endpoint: number): number[] {

@@ -15,8 +15,8 @@ import { REAL_PARTS } from './kselftest-ipc.ts';
 import type { SelftestParts } from './kselftest-ipc.ts';
 import { BootSelftest } from './kselftest.ts';
 import { hex, hex16, LOW_WINDOW_BASE, SSTATUS_USER } from './layout.ts';
-import { MAX_CPUS, plainPort, Smp } from './smp.ts';
-import type { IpiPort } from './smp.ts';
+import { MAX_CPUS, plainPort } from './smp.ts';
+import type { IpiPort, Smp } from './smp.ts';
 import { spawnProgram } from './syscalls/exec.ts';
 import { NO_PARENT } from './task.ts';
 import type { Task } from './task.ts';
@@ -88,14 +88,15 @@ function* boot(kernel: Kernel, parts: BootParts): Generator<void, void, void> {
   announceSyscalls(kernel);
   yield;
 
-  const smp = new Smp(parts.ipi ?? plainPort(kernel.image.harts));
+  const selftestParts = { ...REAL_PARTS, ...parts.selftest };
+  const smp = selftestParts.newSmp(parts.ipi ?? plainPort(kernel.image.harts));
   if (!(yield* startHarts(kernel, smp))) return;
   for (const text of BANNER) {
     uart.line(`[INFO boot] ${text}`);
     yield;
   }
 
-  const selftest = new BootSelftest(kernel, root, smp, { ...REAL_PARTS, ...parts.selftest }, parts.scratchKernel);
+  const selftest = new BootSelftest(kernel, root, smp, selftestParts, parts.scratchKernel);
   if (!(yield* selftest.run())) return;
   yield* startInit(kernel, root);
 }
@@ -130,6 +131,11 @@ function* startHarts(kernel: Kernel, smp: Smp): Generator<void, boolean, void> {
     if (!smp.start(cpu)) continue;
     uart.line(`[INFO smp] KINIT: cpu${cpu} online`);
     yield;
+  }
+  const { trace } = kernel;
+  if (trace.on) {
+    const value = smp.online === expected ? 'all online' : 'some missing';
+    trace.emit({ kind: 'note', service: 'kernel', name: 'harts', value });
   }
   if (smp.online === expected) return true;
   uart.line(`[ERROR smp] KINIT: secondary online timeout expected=${hex(expected)} got=${hex(smp.online)}`);

@@ -146,6 +146,22 @@ describe('Router', () => {
     expect(router.enqueue(id, message(0))).toBe(-Errno.EAGAIN);
   });
 
+  it('a full queue is QueueFull before its bytes are looked at, and after every other rule', () => {
+    const router = new Router(8, { globalBytes: 3 * MAX_FRAME, ownerBytes: 2 * MAX_FRAME });
+    const id = router.create(1, 7);
+    expect(router.enqueue(id, message(MAX_FRAME))).toBe(0);
+    expect(router.admits(id, 1)).toBe(-Errno.EAGAIN);
+    expect(router.admits(id, MAX_FRAME)).toBe(-Errno.EAGAIN);
+    // The owner's budget comes first, and the global one before everything, an unknown id included.
+    expect(router.admits(id, MAX_FRAME + 1)).toBe(-Errno.ENOSPC);
+    expect(router.admits(99, 2 * MAX_FRAME)).toBe(-Errno.ESRCH);
+    expect(router.admits(99, 2 * MAX_FRAME + 1)).toBe(-Errno.ENOSPC);
+    const dead = router.create(1, 7);
+    router.close(dead, []);
+    expect(router.admits(dead, MAX_FRAME)).toBe(-Errno.ESRCH);
+    expect(router.admits(dead, MAX_FRAME + 1)).toBe(-Errno.ENOSPC);
+  });
+
   it('global and owner budgets admit an empty message when full', () => {
     const router = new Router(0, { globalBytes: 512, ownerBytes: 4096 });
     const [a, b] = [router.create(4, 7), router.create(4, 7)];

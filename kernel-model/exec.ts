@@ -143,9 +143,12 @@ class Loader {
     const before = ((vaddr % PAGE_SIZE) + PAGE_SIZE) % PAGE_SIZE;
     const base = this.#memory.arena.allocate(before + memsz);
     if (base === null) return -Errno.EPERM;
+    // A segment that reaches 2^64 would go on at address 0.
+    if (vaddr < 0 && vaddr + memsz >= 0) return -Errno.EINVAL;
     this.#memory.ram.slice(base + before, filesz).set(elf.bytes.subarray(offset, offset + filesz));
     if (flags & PF_W) this.#dataStart ??= vaddr;
-    this.#end = Math.max(this.#end, vaddr + memsz);
+    // Addresses are unsigned: the upper half lies above everything.
+    this.#end = Math.max(this.#end, vaddr < 0 ? Infinity : vaddr + memsz);
     return this.#mapAll(space, vaddr - before, base, roundUpToPages(before + memsz), segmentFlags(flags));
   }
 

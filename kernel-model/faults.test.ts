@@ -63,7 +63,7 @@ describe('user page faults', () => {
     expect(text(0x8020_0000)).toContain('[USER-PF] STORE');
   });
 
-  it('quirk fault-no-wake: the parent sleeps on', () => {
+  it('quirk fault-no-wake, reference: the parent sleeps on', () => {
     const { machine, waited } = faulting((sys) => void sys.bytes(0x3000_0000, 4), { options: { faultNoWake: true } });
     expect(waited).toEqual([]);
     expect(machine.kernel.tasks[1]!.exitCode).toBe(-22);

@@ -130,6 +130,20 @@ text: .asciz "hello\\n"
     expect(code(`li a0, 0\nli a1, 77\nli a7, 12\necall\nadd a0, a0, a1\n${EXIT}`)).toBe(77 - Errno.ECHILD);
   });
 
+  it('WAIT’s status is sign-extended through all 64 bits of a1', () => {
+    const machine = machineWith();
+    const seen: (bigint | number | undefined)[] = [];
+    startRoot(machine, function* (sys) {
+      for (const status of [-1, -0x8000_0000, 0x7fff_ffff, 3]) {
+        const child = yield sys.exec(program(`li a0, ${status}\n${EXIT}`), 1, 0);
+        seen.push((yield sys.ecall(12n, BigInt(child))) - child, sys.regs[1]);
+      }
+      return 0;
+    });
+    runToEnd(machine);
+    expect(seen).toEqual([0, 2n ** 64n - 1n, 0, 2n ** 64n - 2n ** 31n, 0, 0x7fff_ffffn, 0, 3n]);
+  });
+
   it('memory made by ecalls is memory: a VMO mapped, written, read back', () => {
     const source = `
       li a0, -1
@@ -259,7 +273,7 @@ describe('faults (sheet 10, section 7.4)', () => {
     expect(lines.length).toBe(36);
   });
 
-  it('an illegal instruction ends the task; quirk user-exception-fatal: the system', () => {
+  it('quirk user-exception-fatal, both: an illegal instruction ends the task, or the system', () => {
     const source = `nop\n.word 0xffffffff\n${EXIT}`;
     const contract = run(source);
     expect(contract.waited).toEqual([1, -22]);
@@ -294,7 +308,7 @@ describe('faults (sheet 10, section 7.4)', () => {
     }
   });
 
-  it('quirk fault-no-wake: the waiting parent sleeps on', () => {
+  it('quirk fault-no-wake, reference: the waiting parent sleeps on', () => {
     const source = 'lw a0, 0(zero)';
     expect(run(source).waited).toEqual([1, -22]);
     // The second child keeps the hart busy: an empty run queue is a panic.

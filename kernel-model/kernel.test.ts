@@ -48,7 +48,7 @@ describe('nothing runnable (sheet 10, section 5.3)', () => {
     expect(lone(REFERENCE, 1_000_000)).toMatchObject({ seen: [-Errno.ETIMEDOUT, 1_001_760] });
   });
 
-  it('lone-receiver-einval: the reference gives EINVAL after 10 001 retries of 4.2 us, the contract waits', () => {
+  it('quirk lone-receiver-einval, both: the reference gives EINVAL after 10 001 retries of 4.2 us, the contract waits', () => {
     expect(lone(REFERENCE, 0)).toMatchObject({ seen: [-Errno.EINVAL, 10_001 * 4200 + 400] });
     expect(lone(REFERENCE, 60_000_000)).toMatchObject({ seen: [-Errno.EINVAL, 10_001 * 4200 + 400] });
     expect(lone({}, 60_000_000)).toMatchObject({ seen: [-Errno.ETIMEDOUT, expect.closeTo(60_000_000, -4)] });

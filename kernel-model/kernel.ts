@@ -15,12 +15,13 @@ import type { Costs } from './cost.ts';
 import { closeOrder, Router } from './endpoint.ts';
 import type { KernelFaults } from './fault-port.ts';
 import type { KernelImage } from './image.ts';
+import { Laps } from './laps.ts';
 import { KernelUart } from './kernel-uart.ts';
 import type { UartSink } from './kernel-uart.ts';
 import { GuestFault } from './memory-side.ts';
 import type { MemorySide } from './memory-side.ts';
 import { PayloadStore } from './payload.ts';
-import { lookAhead } from './poll.ts';
+import { lookAhead, quietUntil } from './poll.ts';
 import { NO_PID, Scheduler } from './scheduler.ts';
 import { StormGuard, typedPc } from './storm.ts';
 import { Macro } from './sys.ts';
@@ -76,6 +77,7 @@ export class Kernel {
   readonly storm = new StormGuard();
   readonly memory: MemorySide;
   readonly blocking: Blocking = new Blocking(this);
+  readonly laps: Laps = new Laps(this);
   /** Index = pid; records are never removed. */
   readonly tasks: Task[] = [];
   /** The running task; null before boot has ended and after a panic. */
@@ -221,6 +223,23 @@ export class Kernel {
     this.#stopping = true;
   }
 
+  /** Brings the end of the current {@link run} forward: it ends before the first turn at or after `ns`. */
+  endBy(ns: number): void {
+    this.until = Math.min(this.until, ns);
+  }
+
+  /**
+   * Between two runs: the earliest time at which this machine could do something that is seen outside, as long as nothing
+   * reaches it from there; now, unless everybody is known to wait. Infinity: never. The same with and without poll skipping.
+   */
+  get quietUntilNs(): number {
+    const { current, clock } = this;
+    if (this.#boot !== null) return clock.now;
+    if (current === null) return Infinity;
+    if (current.lone) return this.blocking.quietUntil(current);
+    return current.polling ? quietUntil(this, current) : clock.now;
+  }
+
   /** Takes every task off the hart for good (panic): the next run ends with 'dead'. */
   halt(): void {
     this.current = null;
@@ -232,13 +251,14 @@ export class Kernel {
   /** Runs turns until stopped, a limit is reached or nothing can happen any more. Slicing a run changes nothing in it. */
   run(limit: RunLimit): RunEnd {
     const { clock } = this;
-    const { untilNs } = limit;
     this.#stopping = false;
-    this.until = untilNs;
+    this.until = limit.untilNs;
+    // Whoever owns the run may have changed anything since the last one.
+    this.laps.restart();
     for (let steps = 0; ; steps++) {
       if (clock.next <= clock.now) this.#runEvents();
       if (this.stopping) return 'stopped';
-      if (clock.now >= untilNs) return 'time';
+      if (clock.now >= this.until) return 'time';
       if (steps >= limit.maxSteps) return 'steps';
       if (this.#boot !== null) {
         if (this.#boot.next().done === true) this.#boot = null;
@@ -247,8 +267,8 @@ export class Kernel {
       const task = this.current;
       if (task === null) return 'dead';
       if (task.lone) {
-        if (this.blocking.skipLoneRetries(task, untilNs)) return 'dead';
-      } else if (task.polling && lookAhead(this, task, untilNs)) {
+        if (this.blocking.skipLoneRetries(task, this.until)) return 'dead';
+      } else if (task.polling && lookAhead(this, task, this.until)) {
         return 'dead';
       }
       this.#turn(task);
@@ -284,6 +304,7 @@ export class Kernel {
         task.blockKind = 'none';
         task.retry = false;
         this.#finish(task, nr, -Errno.EINVAL);
+        this.laps.disturb();
         return;
       }
     }
@@ -302,6 +323,7 @@ export class Kernel {
       task.retry = result !== SWITCHED;
       if (task.lone && wasLone && quiet) task.loneCost = this.clock.now - started;
     }
+    if (this.laps.watching) this.laps.turn(task, request, result);
   }
 
   /** The negative errno that a fault gives this syscall, charged as a rejected one; 0: none. */
@@ -326,6 +348,7 @@ export class Kernel {
       return true;
     } catch (fault) {
       if (!(fault instanceof GuestFault)) throw fault;
+      this.laps.disturb();
       task.generator = null;
       this.memory.userFault(task, fault);
       return false;
@@ -347,6 +370,7 @@ export class Kernel {
     this.clock.runDue();
     this.trace.pid = pid;
     this.idleTurns = 0;
+    this.laps.disturb();
   }
 
   #enter(pid: number): boolean {
@@ -378,6 +402,7 @@ function traced(nr: number, result: number): boolean {
     case Macro.PRINT:
     case Macro.POLL:
     case Macro.SLICE:
+    case Macro.LAP:
       return false;
     case Nr.IPC_RECV_V1:
     case Nr.IPC_RECV_V2:

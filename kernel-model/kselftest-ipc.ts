@@ -8,6 +8,8 @@ import type { Message, RouterLimits } from './endpoint.ts';
 import { spawnReason, SpawnReason } from './errors.ts';
 import type { SpawnError } from './errors.ts';
 import type { Kernel } from './kernel.ts';
+import { Smp } from './smp.ts';
+import type { IpiPort } from './smp.ts';
 import { NO_PARENT } from './task.ts';
 
 /** What the checks are made of; tests put broken parts in. */
@@ -16,18 +18,23 @@ export interface SelftestParts {
   readonly newRouter: (limits: RouterLimits) => Router;
   readonly newCapTable: (slots: number) => CapTable;
   readonly reasonOf: (error: SpawnError) => number;
+  /** The harts' bookkeeping, with which the boot also brings them online. */
+  readonly newSmp: (port: IpiPort) => Smp;
 }
 
 export const REAL_PARTS: SelftestParts = {
   newRouter: (limits) => new Router(0, limits),
   newCapTable: (slots) => new CapTable(slots),
   reasonOf: spawnReason,
+  newSmp: (port) => new Smp(port),
 };
 
 /** Outcome of one check: the text of its line after `KSELFTEST: `, and the line's level. */
 export interface CheckLine {
   readonly text: string;
   readonly ok: boolean;
+  /** What was seen, for the person who watches, where the line does not say it. */
+  readonly seen?: string;
 }
 
 const LIMITS: RouterLimits = { globalBytes: GLOBAL_BYTES, ownerBytes: OWNER_BYTES };
@@ -96,7 +103,9 @@ export function* ipcChecks(kernel: Kernel, parts: SelftestParts): Generator<Chec
   yield line('ipc owner-exit wakes', closeWakes(kernel, OWNER));
   yield* spawnReasons(parts);
   kernel.uart.line(`CAP: with_capacity slots=${SMALL_TABLE}`);
-  yield line('resource sentinel', resourceSentinel(parts));
+  const fault = resourceSentinel(parts);
+  const seen = fault ?? `${SMALL_TABLE} slots filled, one more refused, all freed, ${SMALL_TABLE} endpoints churned`;
+  yield { ...line('resource sentinel', fault), seen };
 }
 
 function queueFull(router: Router): string | null {

@@ -1,12 +1,17 @@
-import { describe, expect, it } from 'vitest';
-import { Errno } from './abi.ts';
+import { afterEach, describe, expect, it, vi } from 'vitest';
+import { Errno, Nr } from './abi.ts';
 import { bootSequence } from './boot.ts';
 import type { BootParts } from './boot.ts';
 import { CapTable } from './captable.ts';
 import { Router } from './endpoint.ts';
+import type { RouterLimits } from './endpoint.ts';
+import { spawnReason } from './errors.ts';
 import { Kernel } from './kernel.ts';
 import { memoryOf } from './kernel-memory.ts';
-import { aclintPort, plainPort } from './smp.ts';
+import { aclintPort, plainPort, Smp } from './smp.ts';
+import { Macro } from './sys.ts';
+import { SYSCALL_TABLE } from './syscalls/table.ts';
+import type { SyscallHandler } from './syscalls/table.ts';
 import { HartInputs, MSIP } from '../sim/hart-inputs.ts';
 import { Mswi } from '../sim/devices/aclint.ts';
 import { Clock } from '../sim/clock.ts';
@@ -74,6 +79,35 @@ class Leaky extends CapTable {
   }
 }
 
+class Forgetful extends CapTable {
+  #taken = 0;
+  override take(slot: number): ReturnType<CapTable['take']> {
+    this.#taken += 1;
+    return super.take(slot);
+  }
+  override allocate(cap: Parameters<CapTable['allocate']>[0]): number {
+    return this.#taken > 0 ? -1 : super.allocate(cap);
+  }
+}
+
+class Unclosing extends Router {
+  override close(): boolean {
+    return false;
+  }
+}
+
+/** What `body` gives while syscall `nr` of every kernel answers `answer`. */
+function answering<T>(nr: number, answer: number, body: () => T): T {
+  const table = SYSCALL_TABLE as SyscallHandler[];
+  const real = table[nr] as SyscallHandler;
+  table[nr] = (): number => answer;
+  try {
+    return body();
+  } finally {
+    table[nr] = real;
+  }
+}
+
 describe('kernel self-tests turn into their failure forms', () => {
   it('prints no failure with everything real', () => {
     expect(failures(boot({}))).toEqual([]);
@@ -124,18 +158,31 @@ describe('kernel self-tests turn into their failure forms', () => {
     expect(failures(lines)).toEqual(['[ERROR selftest] KSELFTEST: ipc endpoint quota FAIL: created=383 last=-28']);
   });
 
-  it('spawn reasons', () => {
-    const lines = boot({ selftest: { reasonOf: (error) => (error === 'cap-no-space' ? 1 : 5) } });
-    expect(failures(lines)).toEqual(['[ERROR selftest] KSELFTEST: spawn reason FAIL expected=oom got=invalid-payload']);
+  it.each([
+    ['invalid-entry-point', 1, 'expected=invalid-payload got=oom'],
+    ['invalid-stack-pointer', 2, 'expected=invalid-payload got=cap-table-full'],
+    ['stack-exhausted', 5, 'expected=oom got=invalid-payload'],
+    ['cap-no-space', 1, 'expected=cap-table-full got=oom'],
+    ['ipc-no-space', 0, 'expected=endpoint-quota got=unknown'],
+    ['as-asid-exhausted', 6, 'expected=map-failed got=denied-by-policy'],
+  ] as const)('spawn reason of %s', (error, wrong, told) => {
+    const lines = boot({ selftest: { reasonOf: (asked) => (asked === error ? wrong : spawnReason(asked)) } });
+    expect(failures(lines)).toEqual([`[ERROR selftest] KSELFTEST: spawn reason FAIL ${told}`]);
     expect(lines.join('\n')).not.toContain('spawn reasons ok');
   });
 
-  it('resource sentinel', () => {
-    const lines = boot({ selftest: { newCapTable: (slots) => new Leaky(slots) } });
-    expect(failures(lines)).toEqual(['[ERROR selftest] KSELFTEST: resource sentinel FAIL: cap free']);
+  it.each([
+    ['cap fill', { newCapTable: (slots: number) => new CapTable(slots - 1) }],
+    ['cap overflow', { newCapTable: (slots: number) => new CapTable(slots + 1) }],
+    ['cap free', { newCapTable: (slots: number) => new Leaky(slots) }],
+    ['cap realloc', { newCapTable: (slots: number) => new Forgetful(slots) }],
+    ['endpoint churn', { newRouter: (limits: RouterLimits) => new Unclosing(0, limits) }],
+  ] as const)('resource sentinel: %s', (what, selftest) => {
+    const lines = failures(boot({ selftest }));
+    expect(lines).toEqual([`[ERROR selftest] KSELFTEST: resource sentinel FAIL: ${what}`]);
   });
 
-  it('exit and wait, in the contract: the scratch kernel is really asked', () => {
+  it('quirk kselftest-unchecked, both: exit and wait really ask the scratch kernel; the reference prints its lines whatever it does', () => {
     class NoExitCode extends Kernel {
       override terminate(...args: Parameters<Kernel['terminate']>): void {
         super.terminate(args[0], 0, args[2]);
@@ -195,23 +242,36 @@ describe('kernel self-tests turn into their failure forms', () => {
     expect(failures(unprotected)).toEqual(['[ERROR selftest] KSELFTEST: w^x NOT enforced']);
   });
 
-  it('as create, as map and the child are fatal', () => {
-    const broken = (sabotage: (machine: TestMachine) => void): string[] => boot({}, sabotage).slice(-4);
-    const noSpace = broken(({ memory }) => {
-      const create = memory.spaces.create.bind(memory.spaces);
-      let calls = 0;
-      memory.spaces.create = () => (++calls === 2 ? 'asid-exhausted' : create());
-    });
-    expect(noSpace[0]).toBe('[ERROR selftest] SELFTEST: fail: as create');
-    expect(noSpace[2]).toMatch(/^PANIC: source.*: as create$/);
-    const wrongData = broken(({ kernel, memory }) => {
+  it.each([
+    ['as create', Nr.AS_CREATE, -Errno.ENOSPC],
+    ['userptr guard', Macro.ECALL, 1],
+    ['as map', Nr.AS_MAP, -Errno.EINVAL],
+    ['spawn', Nr.SPAWN, -Errno.EAGAIN],
+  ] as const)('%s is fatal where its syscall answers something else', (what, nr, answer) => {
+    const lines = answering(nr, answer, () => boot({}));
+    expect(lines.slice(-4, -3)).toEqual([`[ERROR selftest] SELFTEST: fail: ${what}`]);
+    expect(lines.at(-2)).toMatch(new RegExp(`^PANIC: source.*: ${what}$`));
+    expect(lines.join('\n')).not.toContain(`KSELFTEST: ${what} ok`);
+  });
+
+  it('the address-space check is fatal without a stack, without the page, and outside the child’s space', () => {
+    const fatal = (sabotage: (machine: TestMachine) => void): string | undefined => boot({}, sabotage).at(-4);
+    expect(fatal(({ memory }) => void (memory.stacks.allocate = () => null))).toBe(
+      '[ERROR selftest] SELFTEST: fail: stack map',
+    );
+    const wrongData = fatal(({ kernel, memory }) => {
       const activate = memory.activateSpace.bind(memory);
       memory.activateSpace = (space) => {
         activate(space);
         memoryOf(kernel).ram.writeU8(kernel.image.addresses.selftestPage, 0);
       };
     });
-    expect(wrongData[0]).toBe('[ERROR selftest] SELFTEST: fail: child data');
+    expect(wrongData).toBe('[ERROR selftest] SELFTEST: fail: child data');
+    const wrongSpace = fatal(({ memory }) => {
+      const activate = memory.activateSpace.bind(memory);
+      memory.activateSpace = (space) => activate(memory.spaces.get(1) ?? space);
+    });
+    expect(wrongSpace).toBe('[ERROR selftest] SELFTEST: fail: child satp');
   });
 });
 
@@ -262,6 +322,77 @@ describe('SMP', () => {
     ]);
     const noisy = { ...plainPort(2), step: (hart: number) => hart === 1 };
     expect(failures(smp(2, { ipi: noisy }))).toContain('[ERROR selftest] KSELFTEST: ipi counterfactual FAIL');
+  });
+
+  afterEach(() => {
+    vi.restoreAllMocks();
+  });
+
+  it('smp online: a hart that is counted and then gone', () => {
+    const real = Smp.prototype.isOnline;
+    let asked = 0;
+    vi.spyOn(Smp.prototype, 'isOnline').mockImplementation(function (this: Smp, cpu) {
+      // Once to decide that there is a second hart at all, once for the line.
+      return cpu === 1 && ++asked === 2 ? false : real.call(this, cpu);
+    });
+    expect(failures(smp(2))).toEqual(['[ERROR selftest] KSELFTEST: smp online FAIL']);
+  });
+
+  it('test_reject_invalid_ipi_target_cpu, test_reject_offline_cpu_resched: a kernel that takes every target', () => {
+    const real = Smp.prototype.requestResched;
+    vi.spyOn(Smp.prototype, 'requestResched').mockImplementation(function (this: Smp, cpu) {
+      return real.call(this, cpu) || cpu >= 2;
+    });
+    expect(failures(smp(2))).toEqual([
+      '[ERROR selftest] KSELFTEST: test_reject_invalid_ipi_target_cpu FAIL',
+      '[ERROR selftest] KSELFTEST: test_reject_offline_cpu_resched FAIL',
+    ]);
+  });
+
+  it('ipi resched needs every link: accepted, sent, trapped, acknowledged', () => {
+    for (const counter of ['accepted', 'sent', 'trapped', 'acknowledged'] as const) {
+      const real = Smp.prototype.spin;
+      const frozen = vi.spyOn(Smp.prototype, 'spin').mockImplementation(function (this: Smp) {
+        real.call(this);
+        const counters = this.counters[1];
+        // The count is taken back behind the check's back; the acknowledgement alone would let it spin to its bound.
+        if (counters !== undefined && counters.acknowledged > 0) counters[counter] = counter === 'accepted' ? 1 : 0;
+      });
+      const lines = failures(
+        smp(2, { ipi: counter === 'acknowledged' ? { ...plainPort(2), step: () => false } : plainPort(2) }),
+      );
+      expect(lines, counter).toEqual(['[ERROR selftest] KSELFTEST: ipi resched FAIL']);
+      frozen.mockRestore();
+    }
+  });
+
+  it('work stealing, test_reject_steal_above_bound, test_reject_steal_higher_qos', () => {
+    const steal = Smp.prototype.steal;
+    const pick = Smp.prototype.pick;
+    const never = vi.spyOn(Smp.prototype, 'steal').mockReturnValue(-1);
+    expect(failures(smp(2))).toEqual([
+      '[ERROR selftest] KSELFTEST: work stealing FAIL',
+      '[ERROR selftest] KSELFTEST: test_reject_steal_above_bound FAIL',
+    ]);
+    never.mockRestore();
+    const uncounted = vi.spyOn(Smp.prototype, 'pick').mockImplementation(function (this: Smp, cpu) {
+      const pid = pick.call(this, cpu);
+      this.steals = 0;
+      return pid;
+    });
+    expect(failures(smp(2))).toEqual(['[ERROR selftest] KSELFTEST: work stealing FAIL']);
+    uncounted.mockRestore();
+    const greedy = vi.spyOn(Smp.prototype, 'pick').mockImplementation(function (this: Smp, cpu) {
+      const pid = pick.call(this, cpu);
+      if (this.queued(1) > 0) pick.call(this, cpu);
+      return pid;
+    });
+    expect(failures(smp(2))).toEqual(['[ERROR selftest] KSELFTEST: test_reject_steal_above_bound FAIL']);
+    greedy.mockRestore();
+    vi.spyOn(Smp.prototype, 'steal').mockImplementation(function (this: Smp, cpu) {
+      return steal.call(this, cpu, 3);
+    });
+    expect(failures(smp(2))).toEqual(['[ERROR selftest] KSELFTEST: test_reject_steal_higher_qos FAIL']);
   });
 
   it('panics when a hart does not come', () => {

@@ -69,7 +69,8 @@ export class BootSelftest {
     if (refused === -Errno.EPERM) this.#info('w^x enforced');
     else this.#error('w^x NOT enforced');
     yield;
-    for (const { text, ok } of ipcChecks(kernel, this.#parts)) {
+    for (const { text, ok, seen } of ipcChecks(kernel, this.#parts)) {
+      if (seen !== undefined) this.#note(text, seen);
       if (ok) this.#info(text);
       else this.#error(text);
       yield;
@@ -156,7 +157,8 @@ export class BootSelftest {
 
   *#smpLines(): Generator<void, void, void> {
     const kernel = this.#kernel;
-    for (const { name, ok } of smpChecks(this.#smp)) {
+    for (const { name, ok, seen } of smpChecks(this.#smp)) {
+      this.#note(name, seen);
       if (name === 'ipi counterfactual') kernel.charge(COUNTERFACTUAL_SPINS * kernel.costs.instruction);
       if (ok) this.#info(`${name} ok`);
       else this.#error(`${name} FAIL`);
@@ -214,6 +216,12 @@ export class BootSelftest {
     const { sys } = this.#root;
     sys.regs.set([numberToRegister(a0), numberToRegister(a1), a2, numberToRegister(a3), 0n, 0n, 0n, BigInt(nr)]);
     return handlerOf(Macro.ECALL)(this.#kernel, this.#root, sys.request);
+  }
+
+  /** What a check saw, in the trace. */
+  #note(name: string, value: string): void {
+    const { trace } = this.#kernel;
+    if (trace.on) trace.emit({ kind: 'note', service: 'kernel', name, value });
   }
 
   #info(text: string): void {

@@ -90,9 +90,35 @@ export function lookAhead(kernel: Kernel, task: Task, untilNs: number): boolean 
     rotation.add(other, true);
   }
   if (rotation.endless) return true;
-  const prints = kernel.scheduler.linesLeft > 0 || (turns > 1 && kernel.memory.activationPrints);
-  if (kernel.image.skipPolls && !prints) rotation.skip();
+  if (kernel.image.skipPolls && !prints(kernel, turns)) rotation.skip();
   return false;
+}
+
+/**
+ * A lower bound of the time at which a poll of the running task's class ends: the next event, a deadline, a bound of rounds.
+ * Now, where somebody may not be polling in vain, or lines are still printed along the way.
+ */
+export function quietUntil(kernel: Kernel, task: Task): number {
+  const { clock, scheduler, costs } = kernel;
+  const queue = scheduler.queues[scheduler.currentQos];
+  const others = task.sys.poll.spin ? 0 : queue.count;
+  if (kernel.idleTurns < others + 1 || prints(kernel, others + 1)) return clock.now;
+  let until = clock.next;
+  for (let i = -1; i < others; i++) {
+    const poll = (i < 0 ? task : kernel.tasks[queue.at(i)])?.sys.poll;
+    assert(poll !== undefined, 'an unknown pid is queued');
+    if (poll.clockEvery !== 0 && poll.deadline !== Infinity) until = Math.min(until, poll.deadline);
+    if (poll.maxRounds !== Infinity) {
+      const rounds = Math.max(0, poll.maxRounds - 1 - poll.round);
+      until = Math.min(until, clock.now + rounds * poll.roundCost * costs.instruction);
+    }
+  }
+  return Math.max(clock.now, until);
+}
+
+/** Rounds print lines: enqueue lines, or those of loading address spaces. */
+function prints(kernel: Kernel, turns: number): boolean {
+  return kernel.scheduler.linesLeft > 0 || (turns > 1 && kernel.memory.activationPrints);
 }
 
 /** One rotation of the run queue: a round of every member. */
@@ -162,8 +188,8 @@ class Rotation {
   }
 }
 
-/** Clock tests of the next `rounds` rounds. */
-function clockTests(poll: Poll, rounds: number): number {
+/** Clock tests of the `rounds` rounds that follow round `from`. */
+export function clockTests(poll: Poll, rounds: number, from = poll.round): number {
   const every = poll.clockEvery;
-  return every === 0 ? 0 : Math.floor((poll.round + rounds) / every) - Math.floor(poll.round / every);
+  return every === 0 ? 0 : Math.floor((from + rounds) / every) - Math.floor(from / every);
 }

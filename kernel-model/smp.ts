@@ -19,6 +19,8 @@ export const ACK_SPINS = 5_000_000;
 export interface IpiPort {
   /** Harts of the machine. */
   readonly harts: number;
+  /** False for a hart that does not come when the firmware starts it; without the method all come. */
+  starts?(hart: number): boolean;
   /** The SBI call: raises the machine software interrupt of a hart. False: the hart does not exist. */
   send(hart: number): boolean;
   /** One step of a secondary hart: true when it took a supervisor software interrupt, which `send` had caused. */
@@ -98,7 +100,7 @@ export class Smp {
 
   /** hart_start: true when the hart exists and went online. */
   start(cpu: number): boolean {
-    if (cpu >= this.#port.harts || cpu >= MAX_CPUS) return false;
+    if (cpu >= this.#port.harts || cpu >= MAX_CPUS || this.#port.starts?.(cpu) === false) return false;
     this.online |= 1 << cpu;
     return true;
   }

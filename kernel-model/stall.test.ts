@@ -64,6 +64,41 @@ describe('stallReport', () => {
     );
   });
 
+  it('says names of endpoints, and that nobody will look at a deadline in a dead end', () => {
+    const { kernel } = bareKernel();
+    const id = newEndpoint(kernel);
+    const task = addTask(kernel, receiver(0, 1e12), { name: 'late' });
+    grant(task, 0, endpointCap(id, Rights.RECV));
+    runUntil(kernel, 100_000);
+    const report = stallReport(kernel);
+    const words = { endpointName: (endpoint: number) => (endpoint === id ? 'log_req' : null) };
+    const [, wait, endpoint] = renderStall(report, { ...words, dead: true }).split('\n');
+    expect(wait).toMatch(/until 1000\.000000 s, STUCK \(no task blocks any more, so nobody looks at deadlines\)$/);
+    expect(endpoint).toBe(`    endpoint ${id} log_req, 0 of 8 queued, SEND held by nobody`);
+    expect(renderStall(report, words)).not.toContain('STUCK');
+  });
+
+  it('parents that wait for a child come last', () => {
+    const { kernel } = bareKernel();
+    const parent = addTask(
+      kernel,
+      (sys): Body =>
+        (function* (): Body {
+          return yield sys.wait(-1);
+        })(),
+      { name: 'parent' },
+    );
+    const child = addTask(kernel, receiver(0), { name: 'child', parent: parent.pid });
+    grant(child, 0, endpointCap(newEndpoint(kernel)));
+    runUntil(kernel);
+    expect(
+      renderStall(stallReport(kernel))
+        .split('\n')
+        .filter((line) => /pid \d+\) waits/.test(line))
+        .map((line) => line.trim().split(' ')[0]),
+    ).toEqual(['child', 'parent']);
+  });
+
   it('a waker that can run, a deadline or a travelling capability keeps a wait from being stuck', () => {
     const { kernel } = bareKernel();
     const ids = [newEndpoint(kernel), newEndpoint(kernel), newEndpoint(kernel), newEndpoint(kernel)] as const;

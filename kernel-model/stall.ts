@@ -148,9 +148,20 @@ class HolderIndex {
   }
 }
 
-/** The report as text, one paragraph per task that waits, stuck ones first. */
-export function renderStall(report: StallReport): string {
-  const order = [...report.tasks].sort((a, b) => Number(b.stuck) - Number(a.stuck) || a.pid - b.pid);
+/** What the text can say beyond the report itself. */
+export interface StallWords {
+  /** A name for an endpoint, or null. */
+  readonly endpointName?: (endpoint: number) => string | null;
+  /** Nothing can happen any more: a deadline that still lies ahead is one that nobody will look at (sheet 10, section 5.3). */
+  readonly dead?: boolean;
+}
+
+/** The report as text, one paragraph per task that waits: stuck ones first, parents that wait for a child last. */
+export function renderStall(report: StallReport, words: StallWords = {}): string {
+  const unseen = (task: Waiting): boolean =>
+    words.dead === true && task.deadline !== null && task.deadline > report.now;
+  const rank = (task: Waiting): number => (task.kind === 'wait' ? 2 : task.stuck || unseen(task) ? 0 : 1);
+  const order = [...report.tasks].sort((a, b) => rank(a) - rank(b) || a.pid - b.pid);
   const lines = [`at ${seconds(report.now)}: who waits for whom`];
   for (const task of order) {
     const who = `${task.name === '' ? 'unnamed' : task.name} (pid ${task.pid})`;
@@ -159,10 +170,11 @@ export function renderStall(report: StallReport): string {
       continue;
     }
     const until = task.deadline === null ? 'no deadline' : `until ${seconds(task.deadline)}`;
-    const mark = task.stuck ? ', STUCK' : '';
+    const hint = unseen(task) ? ' (no task blocks any more, so nobody looks at deadlines)' : '';
+    const mark = task.stuck || unseen(task) ? `, STUCK${hint}` : '';
     lines.push(`  ${who} ${VERBS[task.kind]} since ${seconds(task.since)}, ${until}${mark}`);
     if (task.kind === 'wait') lines.push(`    children: ${task.children.join(', ') || 'none'}`);
-    for (const endpoint of task.endpoints) lines.push(`    ${renderEndpoint(endpoint)}`);
+    for (const endpoint of task.endpoints) lines.push(`    ${renderEndpoint(endpoint, words)}`);
   }
   return `${lines.join('\n')}\n`;
 }
@@ -174,12 +186,14 @@ const VERBS = {
   wait: 'waits for a child',
 } as const;
 
-function renderEndpoint(e: AwaitedEndpoint): string {
+function renderEndpoint(e: AwaitedEndpoint, { endpointName }: StallWords): string {
   const right = e.direction === 'recv' ? 'SEND' : 'RECV';
   const names = e.holders.map((h) => `${h.name === '' ? 'unnamed' : h.name} (pid ${h.pid}, slot ${h.slot})`);
   const flying = e.inFlight.map((on) => `a message on endpoint ${on}`);
   const held = [...names, ...flying].join(', ') || 'nobody';
-  return `endpoint ${e.endpoint}${e.alive ? '' : ' (closed)'}, ${e.queued} of ${e.depth} queued, ${right} held by ${held}`;
+  const name = endpointName?.(e.endpoint) ?? null;
+  const which = `endpoint ${e.endpoint}${name === null ? '' : ` ${name}`}${e.alive ? '' : ' (closed)'}`;
+  return `${which}, ${e.queued} of ${e.depth} queued, ${right} held by ${held}`;
 }
 
 function seconds(ns: number): string {

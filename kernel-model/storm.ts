@@ -21,6 +21,11 @@ export class StormGuard {
     return this.#run > STORM_LIMIT;
   }
 
+  /** Ecalls of the same pc counted so far. */
+  get run(): number {
+    return this.#run;
+  }
+
   /** Ecalls of the same pc that would still be executed. */
   get left(): number {
     return Math.max(0, STORM_LIMIT - this.#run);

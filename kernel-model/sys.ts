@@ -20,6 +20,8 @@ export const Macro = {
   ECALL: 66,
   /** Nothing: gives the run loop a chance to stop between two slices of an instruction-level program. Costs nothing. */
   SLICE: 67,
+  /** The start of one more pass of a loop, see {@link Lap}. Costs nothing. */
+  LAP: 68,
 } as const;
 
 /** Slots array of a poll that polls nothing but time. */
@@ -57,6 +59,36 @@ export interface Poll {
   roundCost: number;
   /** Round counter, in and out: start value, afterwards the number of completed rounds. */
   round: number;
+}
+
+/** Something a loop counts while it repeats itself: how often, and how to count on without doing it. */
+export interface LapCounter {
+  readonly count: number;
+  skip(n: number): void;
+}
+
+/**
+ * A loop whose passes may come to nothing, time and again: a client that asks until the answer is another one, a server that
+ * gives it. The program marks the start of each pass with `sys.lap(lap)`. By that it promises: as long as `state` stays the
+ * same, what it does next is a function of what its syscalls give it, apart from the numbers in `count` and `counters` (which
+ * decide nothing but nonces and the end at `limit`), and from the clock only at or after `until`. It prints nothing, writes no
+ * memory that others read, touches no device. Then passes that repeat each other exactly are added up (laps.ts).
+ */
+export class Lap {
+  /** To be changed with whatever else the program's behaviour depends on. */
+  state = 0;
+  /** Absolute ns. */
+  until = Infinity;
+  /** Passes begun. */
+  count = 0;
+  /** Passes at most. */
+  readonly limit: number;
+  readonly counters: readonly LapCounter[];
+
+  constructor(limit = Infinity, counters: readonly LapCounter[] = []) {
+    this.limit = limit;
+    this.counters = counters;
+  }
 }
 
 /** One syscall (or macro) as handed to the kernel. Fields a call does not use hold old values. */
@@ -145,6 +177,8 @@ export class Sys {
     roundCost: 0,
     round: 0,
   };
+  /** The loop whose pass {@link lap} marked last. */
+  lastLap: Lap | null = null;
   /** Registers of the raw door, a0..a5 and a7 at index 7; results in 0 and 1. */
   readonly regs: BigUint64Array = new BigUint64Array(8);
   readonly message: ReceivedMessage = {
@@ -288,6 +322,12 @@ export class Sys {
     p.roundCost = 0;
     p.round = 0;
     return p;
+  }
+
+  /** Marks the start of a pass of `lap`'s loop; counts it. */
+  lap(lap: Lap): Syscall {
+    this.lastLap = lap;
+    return this.#call(Macro.LAP);
   }
 
   // -- capabilities -------------------------------------------------------------------------------------------------

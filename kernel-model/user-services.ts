@@ -15,10 +15,13 @@ export class UserServices implements TaskServices {
   }
 
   load32(va: number): number {
-    return this.#kernel.memory.load32(this.#task, va);
+    const value = this.#kernel.memory.load32(this.#task, va);
+    if (this.#kernel.laps.watching) this.#kernel.laps.loaded(this.#task, va, value);
+    return value;
   }
 
   store32(va: number, value: number): void {
+    this.#kernel.laps.disturb();
     this.#kernel.memory.store32(this.#task, va, value);
   }
 

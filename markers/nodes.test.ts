@@ -29,7 +29,11 @@ describe('the two-VM ladder', () => {
     matcher.line('A', 'SELFTEST: remote query ok');
     matcher.line('A', 'SELFTEST: end');
     expect(matcher.poll()).toEqual({
+      name: 'os2vm',
       state: 'passed',
+      seen: 6,
+      required: 6,
+      missing: [],
       step: 4,
       marker: undefined,
       lacking: [],

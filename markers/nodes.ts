@@ -1,7 +1,8 @@
 /**
  * The two-VM ladder (sheet 85, section 12.2): steps in order, each a line that one node or both must have printed. The
  * harness looks at both logs once a second; here the caller says when with {@link NodesMatcher.poll}. Between two looks
- * the order of lines does not matter, and a required line counts even when the terminal one is there too.
+ * the order of lines does not matter, and a required line counts even when the terminal one is there too. Success does not
+ * have to wait for a look: {@link NodesMatcher.advance} sees it at once.
  */
 
 import { Fields, FieldFault } from './fields.ts';
@@ -72,14 +73,27 @@ function readNodesLadder(fields: Fields): NodesLadder {
 }
 
 export interface NodesVerdict {
+  /** Name of the ladder. */
+  readonly name: string;
   readonly state: 'running' | 'passed' | 'failed';
   /** Index of the step that is waited for or failed; the number of steps when all are done. */
   readonly step: number;
   /** Its marker and the nodes that still lack it. */
   readonly marker: string | undefined;
   readonly lacking: readonly string[];
+  /** What no node that had to has printed yet, over all steps. */
+  readonly missing: readonly NodeMarker[];
+  /** Markers seen and required, each counted per node. */
+  readonly seen: number;
+  readonly required: number;
   /** The harness's lines so far, the failure or the last one included. */
   readonly messages: readonly string[];
+}
+
+/** A marker on a node. */
+export interface NodeMarker {
+  readonly node: string;
+  readonly marker: string;
 }
 
 /** Follows the logs of several nodes. */
@@ -100,29 +114,45 @@ export class NodesMatcher {
     this.announce();
   }
 
-  /** Takes the next line of a node, without its ending. Lines of unknown nodes are dropped. */
-  line(node: string, text: string): void {
+  /**
+   * Takes the next line of a node, without its ending. Lines of unknown nodes are dropped. Gives the markers that this node
+   * had to print and shows for the first time.
+   */
+  line(node: string, text: string): readonly string[] {
     const seen = this.seen.get(node);
-    if (seen === undefined) return;
-    this.needles.forEachIn(text, (index) => seen.add(index));
+    const fresh: string[] = [];
+    if (seen === undefined) return fresh;
+    this.needles.forEachIn(text, (index) => {
+      if (seen.has(index)) return;
+      seen.add(index);
+      const marker = this.texts[index];
+      const step = this.ladder.steps.find((one) => one.marker === marker && one.on.includes(node));
+      if (step !== undefined) fresh.push(step.marker);
+    });
+    return fresh;
   }
 
-  /** Looks at the logs as they are and gives the verdict so far. */
-  poll(): NodesVerdict {
+  /** Moves on over steps that are done; does not mind terminal lines. */
+  advance(): NodesVerdict['state'] {
     while (this.state === 'running') {
       const step = this.ladder.steps[this.step];
       if (step === undefined) {
         this.end('passed', this.ladder.done);
         break;
       }
-      const lacking = this.lacking(step);
-      if (lacking.length > 0) {
-        const ended = lacking.find((node) => this.has(node, this.ladder.terminal));
-        if (ended !== undefined) this.end('failed', step.ended.replaceAll(NODE_NAME, ended));
-        break;
-      }
+      if (this.lacking(step).length > 0) break;
       this.step += 1;
       this.announce();
+    }
+    return this.state;
+  }
+
+  /** Looks at the logs as they are and gives the verdict so far. */
+  poll(): NodesVerdict {
+    const step = this.advance() === 'running' ? this.ladder.steps[this.step] : undefined;
+    if (step !== undefined) {
+      const ended = this.lacking(step).find((node) => this.has(node, this.ladder.terminal));
+      if (ended !== undefined) this.end('failed', step.ended.replaceAll(NODE_NAME, ended));
     }
     return this.verdict();
   }
@@ -137,11 +167,19 @@ export class NodesMatcher {
 
   verdict(): NodesVerdict {
     const step = this.ladder.steps[this.step];
+    const missing = this.ladder.steps.flatMap((one) =>
+      this.lacking(one).map((node): NodeMarker => ({ node, marker: one.marker })),
+    );
+    const required = this.ladder.steps.reduce((sum, one) => sum + one.on.length, 0);
     return {
+      name: this.ladder.name,
       state: this.state,
       step: this.step,
       marker: step?.marker,
       lacking: step === undefined ? [] : this.lacking(step),
+      missing,
+      seen: required - missing.length,
+      required,
       messages: [...this.messages],
     };
   }

@@ -32,10 +32,19 @@ class ImageBlocks implements BlockDevice<never> {
 /** Keys read from a disk at most. */
 const MAX_KEYS = 100_000;
 
+function storeOf(image: BlockImage): Store<never> | null {
+  const opened = Store.open(new ImageBlocks(image)).next();
+  return opened.done !== true || typeof opened.value === 'string' ? null : opened.value;
+}
+
 /** The statefs keys on a disk, in byte order; null where its journal cannot be replayed. */
 export function diskKeys(image: BlockImage): readonly string[] | null {
-  const opened = Store.open(new ImageBlocks(image)).next();
-  if (opened.done !== true || typeof opened.value === 'string') return null;
-  const keys = opened.value.list('/state/', MAX_KEYS);
+  const keys = storeOf(image)?.list('/state/', MAX_KEYS) ?? null;
   return typeof keys === 'string' ? null : keys;
+}
+
+/** The value of a statefs key on a disk; null where there is none, or no journal that can be replayed. */
+export function diskValue(image: BlockImage, key: string): Uint8Array | null {
+  const value = storeOf(image)?.get(key) ?? null;
+  return typeof value === 'string' ? null : value;
 }

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 
-import { formatDuration, parseDuration } from './duration.ts';
+import { formatDuration, parseDuration, parseLatency } from './duration.ts';
 
 describe('parseDuration', () => {
   it.each([
@@ -65,4 +65,21 @@ describe('formatDuration', () => {
       { seed: 20240, numRuns: 500 },
     );
   });
+});
+
+describe('parseLatency', () => {
+  it.each([
+    ['50us', 50_000, 50_000],
+    ['1.5us..2 ms', 1500, 2_000_000],
+    ['4s', 4_000_000_000, 4_000_000_000],
+  ])('%s', (text, minNs, maxNs) => {
+    expect(parseLatency(text)).toEqual({ minNs, maxNs });
+  });
+
+  it.each(['', '0us', '50', '2ms..1ms', '1ms..', '..1ms', '1ms..2ms..3ms', '1ms...2ms', '4001ms', '1ms..5s'])(
+    '%j is none',
+    (text) => {
+      expect(parseLatency(text)).toBeNull();
+    },
+  );
 });

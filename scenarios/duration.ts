@@ -1,5 +1,8 @@
 /** Durations of virtual time as people write them: `30s`, `1.5 ms`, `2h`. */
 
+import { LATENCY_MAX_NS, latencyProblem } from '../sim/net/latency.ts';
+import type { Latency } from '../sim/net/latency.ts';
+
 /** ns per unit, longest name first so that `ms` is not read as `m`. */
 const UNITS: readonly (readonly [string, number])[] = [
   ['ns', 1],
@@ -22,6 +25,18 @@ export function parseDuration(text: string): number | null {
   if (match === null || unit === undefined) return null;
   const ns = Math.round(Number(match[1]) * unit[1]);
   return ns >= 1 && ns <= MAX_NS ? ns : null;
+}
+
+/** What the error lines name as expected of a latency. */
+export const LATENCY_EXPECTED = `a duration such as 50us, or a range such as 40us..60us, of at most ${LATENCY_MAX_NS / 1e9}s`;
+
+/** A latency: a duration, or two with `..` between them, from the shorter to the longer; null for anything else. */
+export function parseLatency(text: string): Latency | null {
+  const ends = text.split('..');
+  const [minNs, maxNs = minNs] = ends.map(parseDuration);
+  if (ends.length > 2 || minNs === undefined || minNs === null || maxNs === undefined || maxNs === null) return null;
+  const latency = { minNs, maxNs };
+  return latencyProblem(latency) === null ? latency : null;
 }
 
 /** A duration for people: three significant digits in the largest fitting unit. */

@@ -4,10 +4,7 @@
  */
 import type { FrameAction, KernelFaults } from '../kernel-model/fault-port.ts';
 import type { Kernel } from '../kernel-model/kernel.ts';
-import { REAL_PARTS } from '../kernel-model/kselftest-ipc.ts';
 import type { SelftestParts } from '../kernel-model/kselftest-ipc.ts';
-import { CapTable } from '../kernel-model/captable.ts';
-import { Router } from '../kernel-model/endpoint.ts';
 import { SYSCALL_NAMES } from '../kernel-model/syscalls/table.ts';
 import type { IpiPort } from '../kernel-model/smp.ts';
 import type { Program, Sys } from '../kernel-model/sys.ts';
@@ -18,9 +15,10 @@ import type { BlkFault, BlkRequest } from '../sim/virtio/blk.ts';
 import { VIRTIO_BLK_S_IOERR } from '../sim/virtio/blk.ts';
 import { PACKET_NUMBER_MAX } from '../sim/net/faults.ts';
 import type { PacketFault } from '../sim/net/faults.ts';
+import { brokenParts } from './broken-parts.ts';
 import { EndpointNames, taskNamed } from './endpoint-names.ts';
 import { hits, INIT_NAME } from './faults.ts';
-import type { Fault, FrameDo, Window } from './faults.ts';
+import type { Fault, FrameDo, PowerLoss, Window } from './faults.ts';
 
 /** Tells the trace that a fault hit. */
 export type FaultReport = (name: string, detail: string) => void;
@@ -79,6 +77,11 @@ export class FaultPlan {
     if (this.#power?.write !== write) return false;
     this.#report('power', `cut before block write ${write}`);
     return true;
+  }
+
+  /** What of the unflushed writes is lost with the power. */
+  get powerLoss(): PowerLoss {
+    return this.#power?.lose ?? 'all';
   }
 
   /** The power goes at its time. */
@@ -156,18 +159,31 @@ export class FaultPlan {
     return new KernelFaultPlan(kernel, frames, calls, this.#report);
   }
 
-  /** The machine's inter-processor interrupts, some of which are lost if a fault says so. */
+  /** The machine's inter-processor interrupts and harts, less or more than they should be where a fault says so. */
   interrupts(port: IpiPort): IpiPort {
-    const lost = counted(this.#faults, 'ipi');
-    if (lost.length === 0) return port;
+    const faults = counted(this.#faults, 'ipi');
+    const [lost, spurious] = [faults.filter(isLoss), faults.filter((entry) => !isLoss(entry))];
+    const missing = this.#faults.flatMap((fault) => (fault.kind === 'hart' ? [fault.cpu] : []));
+    if (faults.length === 0 && missing.length === 0) return port;
     return {
-      ...port,
+      harts: port.harts,
+      starts: (hart) => {
+        if (!missing.includes(hart)) return true;
+        this.#report('hart', `hart ${hart} does not start`);
+        return false;
+      },
       send: (hart) => {
-        const numbers = lost.map((entry) => entry.next());
-        const number = numbers.find((one) => one > 0);
-        if (number === undefined) return port.send(hart);
+        const number = hitBy(lost);
+        if (number === 0) return port.send(hart);
         this.#report('ipi', `interrupt ${number} to hart ${hart} is lost`);
         return hart < port.harts;
+      },
+      step: (hart) => {
+        const taken = port.step(hart);
+        const number = spurious.length === 0 ? 0 : hitBy(spurious);
+        if (number === 0) return taken;
+        this.#report('ipi', `hart ${hart} takes an interrupt that nobody sent, in its step ${number}`);
+        return true;
       },
     };
   }
@@ -175,27 +191,7 @@ export class FaultPlan {
   /** Parts of the kernel's self-tests that are broken. */
   get selftestParts(): Partial<SelftestParts> {
     const broken = this.#faults.flatMap((fault) => (fault.kind === 'selftest' ? [fault.part] : []));
-    const say = (part: string): void => this.#report('selftest', `${part} is broken`);
-    return {
-      ...(broken.includes('router') && {
-        newRouter: (limits) => {
-          say('router');
-          return new FullRouter(0, limits);
-        },
-      }),
-      ...(broken.includes('cap-table') && {
-        newCapTable: (slots) => {
-          say('cap-table');
-          return new CapTable(slots + 1);
-        },
-      }),
-      ...(broken.includes('spawn-reason') && {
-        reasonOf: (error) => {
-          say('spawn-reason');
-          return REAL_PARTS.reasonOf(error) + 1;
-        },
-      }),
-    };
+    return brokenParts(broken, (part) => this.#report('selftest', `${part} is broken`));
   }
 
   /** A service's ELF file, damaged if a fault says so. */
@@ -215,7 +211,13 @@ export class FaultPlan {
     );
     if (fault === undefined) return program;
     const report = this.#report;
+    const at = fault.at === 0 ? 'before it did anything' : `at its message ${fault.at}`;
     return function* faulty(sys: Sys) {
+      if (fault.at === 0) {
+        report(fault.kind, `${service} ${at}`);
+        if (fault.kind === 'stall') yield* yieldForever(sys);
+        return -1;
+      }
       const inner = program(sys);
       let received = 0;
       for (let step = inner.next(0); ;) {
@@ -224,7 +226,7 @@ export class FaultPlan {
         const result = yield step.value;
         if ((nr === Nr.IPC_RECV_V1 || nr === Nr.IPC_RECV_V2) && result >= 0) received += 1;
         if (received === fault.at) {
-          report(fault.kind, `${service} at its message ${fault.at}`);
+          report(fault.kind, `${service} ${at}`);
           inner.return(0);
           if (fault.kind === 'stall') yield* yieldForever(sys);
           return -1;
@@ -236,8 +238,9 @@ export class FaultPlan {
 }
 
 function packetFault(fault: Of<'packet'>): PacketFault {
-  const { dir: direction, window, act } = fault;
-  const place = { direction, packet: window.from, count: Math.min(window.count, PACKET_NUMBER_MAX) };
+  const { dir: direction, has, window, act } = fault;
+  const count = Math.min(window.count, PACKET_NUMBER_MAX);
+  const place = { direction, packet: window.from, count, ...(has !== '' && { has: bytesOf(has) }) };
   switch (act.do) {
     case 'drop':
       return { ...place, action: 'drop' };
@@ -249,20 +252,24 @@ function packetFault(fault: Of<'packet'>): PacketFault {
       return { ...place, action: 'reorder', behind: act.behind };
     case 'corrupt':
       return { ...place, action: 'corrupt', offset: act.offset, mask: act.mask };
+    case 'alter':
+      return { ...place, action: 'alter', offset: act.offset, bytes: bytesOf(act.bytes) };
     case 'cut':
       return { ...place, action: 'truncate', length: act.len };
   }
 }
 
-/** A router that takes what its limits forbid: every check of the self-tests that counts on them fails. */
-class FullRouter extends Router {
-  override admits(): number {
-    return 0;
-  }
+function bytesOf(hex: string): Uint8Array {
+  return Uint8Array.from({ length: hex.length / 2 }, (_, i) => hexByte(hex, i));
+}
 
-  override create(depth: number, owner: number): number {
-    return owner < 0 && depth === 1 ? -1 : super.create(depth, owner);
-  }
+function isLoss(entry: Counted<Of<'ipi'>>): boolean {
+  return entry.fault.act === 'drop';
+}
+
+/** All count one more; the number of the first that is hit, else 0. */
+function hitBy(entries: readonly Counted<Fault & { readonly window: Window }>[]): number {
+  return entries.map((entry) => entry.next()).find((number) => number > 0) ?? 0;
 }
 
 /** The faults that reach into the kernel. */

@@ -35,6 +35,18 @@ describe('the grammar', () => {
       act: { do: 'drop' },
     });
     expect(fault('syscall:service=init,call=exec_v2,at=1,errno=ENOMEM')).toMatchObject({ nr: 17, errno: 12 });
+    expect(fault('packet:dir=tx,has=4e580001,at=2,do=alter,offset=3,bytes=00ff')).toEqual({
+      kind: 'packet',
+      dir: 'tx',
+      has: '4e580001',
+      window: { from: 2, count: 1 },
+      act: { do: 'alter', offset: 3, bytes: '00ff' },
+    });
+    expect(fault('power:write=3')).toEqual({ kind: 'power', write: 3, ns: null, lose: 'all' });
+    expect(fault('power:write=3,lose=some')).toMatchObject({ lose: 'some' });
+    expect(fault('ipi')).toMatchObject({ act: 'drop' });
+    expect(fault('hart:cpu=1')).toEqual({ kind: 'hart', cpu: 1 });
+    expect(fault('stall:service=logd,at=0')).toEqual({ kind: 'stall', service: 'logd', at: 0 });
     expect(fault('blk:op=read,do=unsupp')).toMatchObject({ window: { from: 1, count: Infinity } });
   });
 
@@ -51,6 +63,12 @@ describe('the grammar', () => {
     ['frame:to=nowhere,do=drop', /^to=nowhere: expected an endpoint/],
     ['frame:to=log_req,prefix=4C,do=drop', /^prefix=4C: expected bytes in lower-case hex/],
     ['die:service=nobody,at=1', /^service=nobody: expected one of init, keystored/],
+    ['hart:cpu=4', /^cpu=4: expected a whole number from 1 to 3/],
+    ['hart:cpu=0', /^cpu=0: expected a whole number from 1 to 3/],
+    ['ipi:do=twice', /^do=twice: expected one of drop, spurious/],
+    ['power:write=1,lose=half', /^lose=half: expected one of all, some, none/],
+    ['packet:dir=rx,has=4e5,do=drop', /^has=4e5: expected bytes in lower-case hex/],
+    ['selftest:part=cpu', /^part=cpu: expected one of router, cap-table, spawn-reason, online-mask/],
     ['power', /^power: expected write=N or time=DURATION/],
     ['power:write=1,time=1s', /^power: expected write=N or time=DURATION/],
     [`frame:to=${'x'.repeat(600)}`, /^expected at most 512 characters/],

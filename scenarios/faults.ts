@@ -8,6 +8,7 @@ import { SYSCALL_NAMES } from '../kernel-model/syscalls/table.ts';
 import { DURATION_EXPECTED, parseDuration } from './duration.ts';
 import { isEndpointName } from './endpoint-names.ts';
 import { SLOT_ORDER } from './images.ts';
+import { MAX_CPUS as MAX_HARTS } from '../kernel-model/smp.ts';
 
 /** Which of the things that a fault fits are hit, in the order in which they come; the first is 1. */
 export interface Window {
@@ -42,10 +43,24 @@ export type PacketDo =
   | { readonly do: 'delay'; readonly ns: number }
   | { readonly do: 'reorder'; readonly behind: number }
   | { readonly do: 'corrupt'; readonly offset: number; readonly mask: number }
+  /** Bytes written over the packet at `offset`; what would lie beyond its end is left out. */
+  | { readonly do: 'alter'; readonly offset: number; readonly bytes: string }
   | { readonly do: 'cut'; readonly len: number };
 
 export const BLK_OPS = ['read', 'write', 'flush', 'get-id', 'other'] as const;
-export const SELFTEST_PARTS = ['router', 'cap-table', 'spawn-reason'] as const;
+/** Parts of the kernel's self-tests that can be broken; those from `online-mask` on belong to a second hart. */
+export const SELFTEST_PARTS = [
+  'router',
+  'cap-table',
+  'spawn-reason',
+  'online-mask',
+  'ipi-target',
+  'ipi-offline',
+  'steal',
+  'steal-bound',
+  'steal-class',
+] as const;
+export type SelftestPart = (typeof SELFTEST_PARTS)[number];
 export const ERRNOS = {
   EPERM: 1,
   ESRCH: 3,
@@ -83,16 +98,32 @@ export type Fault =
       readonly window: Window;
       readonly errno: number;
     }
-  /** The service ends, or does nothing any more, when it has received its n-th message. */
+  /** The service ends, or does nothing any more, when it has received its n-th message; 0: before it does anything. */
   | { readonly kind: 'die' | 'stall'; readonly service: string; readonly at: number }
   /** The service's ELF file is damaged. */
   | { readonly kind: 'exec'; readonly service: string }
-  | { readonly kind: 'selftest'; readonly part: (typeof SELFTEST_PARTS)[number] }
-  /** The power goes at the n-th block write (before it), or at a time. What was not flushed is lost. */
-  | { readonly kind: 'power'; readonly write: number | null; readonly ns: number | null }
-  /** An inter-processor interrupt is lost on the way to its hart. */
-  | { readonly kind: 'ipi'; readonly window: Window }
-  | { readonly kind: 'packet'; readonly dir: 'tx' | 'rx'; readonly window: Window; readonly act: PacketDo };
+  | { readonly kind: 'selftest'; readonly part: SelftestPart }
+  /**
+   * The power goes at the n-th block write (before it), or at a time. What was not flushed is lost: all of it, none, or
+   * some, which the run's seed picks, as a disk may write in any order.
+   */
+  | { readonly kind: 'power'; readonly write: number | null; readonly ns: number | null; readonly lose: PowerLoss }
+  /** An inter-processor interrupt is lost on the way to its hart, or comes although nobody sent it. */
+  | { readonly kind: 'ipi'; readonly window: Window; readonly act: 'drop' | 'spurious' }
+  /** A secondary hart does not start. */
+  | { readonly kind: 'hart'; readonly cpu: number }
+  | {
+      readonly kind: 'packet';
+      readonly dir: 'tx' | 'rx';
+      /** Hex of bytes somewhere in the packet; empty: any. */
+      readonly has: string;
+      readonly window: Window;
+      readonly act: PacketDo;
+    };
+
+/** What of the unflushed writes a power cut takes. */
+export const POWER_LOSSES = ['all', 'some', 'none'] as const;
+export type PowerLoss = (typeof POWER_LOSSES)[number];
 
 /** Kinds, as the error lines list them. */
 export const FAULT_KINDS = [
@@ -106,6 +137,7 @@ export const FAULT_KINDS = [
   'selftest',
   'power',
   'ipi',
+  'hart',
   'packet',
 ] as const;
 /** Longest word on the command line; faults of one boot. */
@@ -179,7 +211,7 @@ function read(kind: string, words: Words): Fault {
       };
     case 'die':
     case 'stall':
-      return { kind, service: words.service('service'), at: words.whole('at', 1, MAX_COUNT) };
+      return { kind, service: words.service('service'), at: words.whole('at', 0, MAX_COUNT) };
     case 'exec':
       return { kind, service: words.service('service') };
     case 'selftest':
@@ -188,12 +220,22 @@ function read(kind: string, words: Words): Fault {
       const write = words.has('write') ? words.whole('write', 1, MAX_COUNT) : null;
       const ns = words.has('time') ? words.duration('time') : null;
       if ((write === null) === (ns === null)) throw new FaultProblem('power: expected write=N or time=DURATION');
-      return { kind, write, ns };
+      return { kind, write, ns, lose: words.has('lose') ? words.oneOf('lose', POWER_LOSSES) : 'all' };
     }
-    case 'ipi':
-      return { kind, window: words.window() };
+    case 'ipi': {
+      const act = words.has('do') ? words.oneOf('do', ['drop', 'spurious'] as const) : 'drop';
+      return { kind, window: words.window(), act };
+    }
+    case 'hart':
+      return { kind, cpu: words.whole('cpu', 1, MAX_HARTS - 1) };
     case 'packet':
-      return { kind, dir: words.oneOf('dir', ['tx', 'rx'] as const), window: words.window(), act: readPacket(words) };
+      return {
+        kind,
+        dir: words.oneOf('dir', ['tx', 'rx'] as const),
+        has: words.has('has') ? words.hex('has') : '',
+        window: words.window(),
+        act: readPacket(words),
+      };
     default:
       throw new FaultProblem(`${JSON.stringify(kind)}: expected one of ${FAULT_KINDS.join(', ')}`);
   }
@@ -246,7 +288,7 @@ function readFrame(words: Words): FrameDo {
 }
 
 function readPacket(words: Words): PacketDo {
-  const act = words.oneOf('do', ['drop', 'delay', 'dup', 'reorder', 'corrupt', 'cut'] as const);
+  const act = words.oneOf('do', ['drop', 'delay', 'dup', 'reorder', 'corrupt', 'alter', 'cut'] as const);
   switch (act) {
     case 'delay':
       return { do: act, ns: words.duration('delay') };
@@ -256,6 +298,8 @@ function readPacket(words: Words): PacketDo {
       const offset = words.whole('offset', 0, MAX_COUNT);
       return { do: act, offset, mask: words.has('mask') ? words.whole('mask', 1, 255) : 255 };
     }
+    case 'alter':
+      return { do: act, offset: words.whole('offset', 0, MAX_COUNT), bytes: words.hex('bytes') };
     case 'cut':
       return { do: act, len: words.whole('len', 1, MAX_COUNT) };
     case 'drop':

@@ -164,6 +164,15 @@ describe('a phase', () => {
     expect(one.verdict()).toMatchObject({ passed: true });
   });
 
+  it('ends at a marker that is named beside it, complete or not', () => {
+    const one = goal('SELFTEST: end', { phase: 'bring-up' });
+    expect(feed(one, ['noise', 'SELFTEST: end', 'too late'])).toBe(2);
+    expect(one.verdict().passed).toBe(false);
+    const other = goal('SELFTEST: end', { phase: 'bring-up' });
+    feed(other, LADDER.markers);
+    expect(other.verdict().passed).toBe(true);
+  });
+
   it('that does not exist is an error', () => {
     expect(Goal.of('ladder', LADDER, '0', 'dinner', NOTHING)).toMatchObject({ ok: false });
   });

@@ -66,7 +66,9 @@ export class Goal {
   ): Result<Goal> {
     const plan = planRun(ladder, phase !== undefined && until === '0' ? '1' : until, phase);
     if (!plan.ok) return plan;
-    const stop = phase === undefined ? plan.value.until : ({ kind: 'never' } as const);
+    // A phase alone stops the run by being complete; a marker named beside it stops the run too.
+    const stop =
+      phase !== undefined && (until === '0' || until === '1') ? ({ kind: 'never' } as const) : plan.value.until;
     const text = plan.value.until.kind === 'marker' ? plan.value.until.text : null;
     return {
       ok: true,
@@ -86,8 +88,7 @@ export class Goal {
 
   /** The run may stop here: its marker came, its phase is complete, or trouble says so. */
   isReached(): boolean {
-    if (this.#phase !== undefined) return this.#matcher.complete;
-    return this.#until.stopped !== undefined;
+    return this.#until.stopped !== undefined || (this.#phase !== undefined && this.#matcher.complete);
   }
 
   /** A failure line that does not belong to a good run (sheet 85, section 17.1 lists those that do). */

@@ -10,6 +10,8 @@ export interface ImageDefinition {
   readonly name: string;
   /** Services in spawn order (sheet 20, section 2). */
   readonly services: readonly string[];
+  /** Names whose slots are reserved, in spawn order: the services, and holes for what other images have there. */
+  readonly slotOrder: readonly string[];
   /** Services without which init gives up, in the order it looks. */
   readonly required: readonly string[];
   /** The selftest's program. */
@@ -18,6 +20,10 @@ export interface ImageDefinition {
   readonly icount: number;
   /** What is behind its network card. */
   readonly network: NetworkKind;
+  /** netstackd is built for the smoke harness: a long DHCP loop, and the user network's address without a lease. */
+  readonly smoke: boolean;
+  /** Runs on two linked machines. */
+  readonly paired: boolean;
   /** Name of its ladder. */
   readonly ladder: string;
 }
@@ -79,6 +85,7 @@ const OBSERVABILITY_SERVICES: readonly string[] = [
 const OBSERVABILITY: ImageDefinition = {
   name: 'observability',
   services: OBSERVABILITY_SERVICES,
+  slotOrder: SLOT_ORDER,
   required: REQUIRED.filter((name) => OBSERVABILITY_SERVICES.includes(name)),
   steps: [
     'S01',
@@ -126,6 +133,8 @@ const OBSERVABILITY: ImageDefinition = {
   ],
   icount: 1,
   network: 'unplugged',
+  smoke: true,
+  paired: false,
   ladder: 'observability',
 };
 
@@ -133,6 +142,7 @@ const OBSERVABILITY: ImageDefinition = {
 const DEFAULT: ImageDefinition = {
   name: 'default',
   services: SLOT_ORDER,
+  slotOrder: SLOT_ORDER,
   required: REQUIRED,
   steps: [
     'S01',
@@ -201,11 +211,50 @@ const DEFAULT: ImageDefinition = {
   ],
   icount: 1,
   network: 'user',
+  smoke: true,
+  paired: false,
   ladder: 'default',
 };
+
+/** Spawn order of the two-machine harness (sheet 85, section 12.1), with metricsd's place behind logd. */
+const OS2VM_ORDER: readonly string[] = [
+  'logd',
+  'metricsd',
+  'updated',
+  'timed',
+  'keystored',
+  'rngd',
+  'policyd',
+  'samgrd',
+  'bundlemgrd',
+  'packagefsd',
+  'vfsd',
+  'execd',
+  'statefsd',
+  'netstackd',
+  'dsoftbusd',
+  'selftest-client',
+];
+
+/** The reference's two-machine image: no metricsd, netstackd without the smoke build. */
+const OS2VM: ImageDefinition = {
+  ...DEFAULT,
+  name: 'os2vm',
+  services: OS2VM_ORDER.filter((name) => name !== 'metricsd'),
+  slotOrder: OS2VM_ORDER,
+  network: 'silent',
+  smoke: false,
+  paired: true,
+  ladder: 'os2vm',
+};
+
+/** The same with metricsd, so that dsoftbusd's metrics have somewhere to go. */
+const OS2VM_METRICS: ImageDefinition = { ...OS2VM, name: 'os2vm-metrics', services: OS2VM_ORDER };
 
 /** Every image by name. */
 export const IMAGES: ReadonlyMap<string, ImageDefinition> = new Map([
   [DEFAULT.name, DEFAULT],
   [OBSERVABILITY.name, OBSERVABILITY],
+  [OS2VM.name, OS2VM],
+  [OS2VM_METRICS.name, OS2VM_METRICS],
 ]);

@@ -22,7 +22,6 @@ import { packagefsdProgram } from '../services/packagefsd/main.ts';
 import { policydProgram } from '../services/policyd/main.ts';
 import { withGrants, withoutGrants } from '../services/policyd/policy.ts';
 import type { PolicySet } from '../services/policyd/policy.ts';
-import { BASE_RECIPE, TIMED_RECIPE, compilePolicy } from '../services/policyd/recipe.ts';
 import { rngdProgram } from '../services/rngd/main.ts';
 import { samgrdProgram } from '../services/samgrd/main.ts';
 import { selftestProgram } from '../services/selftest-client/main.ts';
@@ -32,9 +31,10 @@ import { vfsdProgram } from '../services/vfsd/main.ts';
 import { statefsdProgram } from '../services/statefsd/main.ts';
 import { assert } from '../sim/assert.ts';
 import { initElf, serviceElf } from './elfs.ts';
-import { DEFAULT_STACK_PAGES, IMAGES, SLOT_ORDER, STACK_PAGES } from './images.ts';
+import { DEFAULT_STACK_PAGES, IMAGES, STACK_PAGES } from './images.ts';
 import type { FaultPlan } from './fault-plan.ts';
 import { INIT_NAME } from './faults.ts';
+import { embeddedPolicy } from './policy-grants.ts';
 import type { ImageDefinition } from './images.ts';
 import type { QuirkSet } from './quirks.ts';
 import type { Boot, Faults, Scenario } from './scenario.ts';
@@ -76,6 +76,15 @@ export function kernelImageOf(scenario: Scenario, boot: Boot, plan: FaultPlan): 
   };
 }
 
+/** Programs of an image with the size of their ELF files, for the trace; the first task's comes first. */
+export function programsOf(image: KernelImage): readonly { readonly name: string; readonly bytes: number }[] {
+  const { initName, initElf: elf } = image;
+  return [...image.programs.keys()].map((name) => ({
+    name,
+    bytes: (name === initName ? elf : serviceElf(name)).length,
+  }));
+}
+
 function presentServices(definition: ImageDefinition, faults: Faults): readonly string[] {
   return definition.services.filter((service) => !faults.without.includes(service));
 }
@@ -87,7 +96,7 @@ function initOptions(definition: ImageDefinition, faults: Faults, quirks: QuirkS
       stackPages: STACK_PAGES.get(name) ?? DEFAULT_STACK_PAGES,
       elf: plan.elf(name, serviceElf(name)),
     })),
-    slotOrder: SLOT_ORDER,
+    slotOrder: definition.slotOrder,
     required: definition.required.filter((service) => !faults.without.includes(service)),
     routeFailOpen: quirks.has('route-fail-open'),
     bootSlotByte: quirks.has('boot-slot-byte') ? 5 : 7,
@@ -178,7 +187,7 @@ function programOf(service: string, definition: ImageDefinition, faults: Faults,
       });
     case 'netstackd':
       return netstackdProgram({
-        smoke: true,
+        smoke: definition.smoke,
         receiveMax,
         errorDropsNonce,
         dnsUnchecked: quirks.has('dns-unchecked'),
@@ -214,6 +223,7 @@ function programOf(service: string, definition: ImageDefinition, faults: Faults,
         childExitUnchecked: quirks.has('child-exit-unchecked'),
         helloElf: helloElf(),
         waitByRounds: quirks.has('wait-by-rounds'),
+        receiveMax,
         silentSink,
         inboxDiscards,
       });
@@ -229,8 +239,6 @@ function* deadService(): Generator<never, null, number> {
 }
 
 function policyOf(faults: Faults, quirks: QuirkSet): PolicySet {
-  const files = quirks.has('metrics-unrouted') ? [BASE_RECIPE] : [BASE_RECIPE, TIMED_RECIPE];
-  const compiled = compilePolicy(files);
-  assert(compiled.ok, 'the embedded recipe does not compile');
-  return withGrants(withoutGrants(compiled.policy, faults.deny), faults.allow);
+  const policy = embeddedPolicy(!quirks.has('metrics-unrouted'));
+  return withGrants(withoutGrants(policy, faults.deny), faults.allow);
 }

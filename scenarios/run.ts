@@ -11,6 +11,7 @@ import type { BlockImage } from '../sim/block-image.ts';
 import type { TraceListener } from '../sim/trace.ts';
 import { diskKeys } from './disk.ts';
 import { formatDuration } from './duration.ts';
+import { EndpointNames } from './endpoint-names.ts';
 import { Goal } from './goal.ts';
 import type { GoalKind, GoalVerdict } from './goal.ts';
 import { buildMachine } from './machine.ts';
@@ -93,6 +94,11 @@ export class ScenarioRun {
     return this.#machine?.board.clock.now ?? 0;
   }
 
+  /** Virtual ns of the boots that are over. */
+  get elapsedNs(): number {
+    return this.#outcomes.reduce((sum, boot) => sum + boot.virtualNs, 0);
+  }
+
   /** Number of the boot in progress, 1-based. */
   get boot(): number {
     return this.#outcomes.length + 1;
@@ -142,6 +148,7 @@ export class ScenarioRun {
       disk: this.#env.disk,
       uart: (byte) => this.#env.uart(byte, number),
       traceListeners: this.#env.traceListeners,
+      linked: null,
     });
     const { trace, uartLines } = machine.board;
     uartLines.listen((line) => {
@@ -167,7 +174,7 @@ export class ScenarioRun {
       verdict,
       virtualNs: machine.board.clock.now,
       lines: this.#lines,
-      stall: passed || end === 'goal' ? [] : renderStall(stallReport(machine.kernel)).trimEnd().split('\n'),
+      stall: passed || end === 'goal' ? [] : whoWaits(machine.kernel, end),
     });
     this.#machine = null;
   }
@@ -183,6 +190,13 @@ export class ScenarioRun {
     if (keys === null) return ['the disk holds no readable journal'];
     return boot.expect.diskKeys.filter((key) => !keys.includes(key)).map((key) => `no key ${key} on the disk`);
   }
+}
+
+/** Who waits for whom, with the names that init's table gives to endpoints. */
+function whoWaits(kernel: Kernel, end: BootEnd): readonly string[] {
+  const names = new EndpointNames(kernel);
+  const words = { endpointName: (id: number) => names.nameOf(id), dead: end === 'dead' };
+  return renderStall(stallReport(kernel), words).trimEnd().split('\n');
 }
 
 function bootEnd(end: Exclude<RunEnd, 'steps'>): BootEnd {

@@ -6,11 +6,16 @@ import { parse } from 'smol-toml';
 
 import { FieldFault, Fields, MAX_LADDER_TEXT } from '../markers/fields.ts';
 import type { Result } from '../markers/ladder.ts';
-import { DURATION_EXPECTED, parseDuration } from './duration.ts';
+import { DURATION_EXPECTED, LATENCY_EXPECTED, parseDuration, parseLatency } from './duration.ts';
+import { NO_LATENCY } from '../sim/net/latency.ts';
+import type { Latency } from '../sim/net/latency.ts';
+import { LINK_LATENCY, LINK_LATENCY_MIN_NS } from '../sim/net/link.ts';
 import type { NetworkKind } from '../sim/net/network.ts';
 import { readFaultTables } from './fault-tables.ts';
 import type { Fault } from './faults.ts';
-import { IMAGES } from './images.ts';
+import { IMAGES, SLOT_ORDER } from './images.ts';
+import type { ImageDefinition } from './images.ts';
+import { grantsOf } from './policy-grants.ts';
 import { parseQuirks } from './quirks.ts';
 import type { QuirkSet } from './quirks.ts';
 
@@ -30,6 +35,8 @@ export interface MachineOptions {
   readonly skipPolls: boolean;
   /** What is behind the network card. */
   readonly network: NetworkKind;
+  /** Virtual time that an answer of the user network, or a frame on the link of two machines, takes. */
+  readonly latency: Latency;
 }
 
 /** A capability of a policy subject, `subject:capability`. */
@@ -102,7 +109,41 @@ export interface Scenario {
   readonly quirks: QuirkSet;
   readonly machine: MachineOptions;
   readonly firmwareBanner: boolean;
+  /** The linked machines of an image that runs on two, which have the one boot of {@link boots}; else empty. */
+  readonly nodes: readonly ScenarioNode[];
   readonly boots: readonly Boot[];
+}
+
+/** One of two linked machines. */
+export interface ScenarioNode {
+  readonly name: NodeName;
+  readonly mac: readonly number[];
+  /** Virtual ns from the start of the run to its power-on; null: never. */
+  readonly powerOnNs: number | null;
+  readonly faults: Faults;
+}
+
+export const NODE_NAMES = ['A', 'B'] as const;
+export type NodeName = (typeof NODE_NAMES)[number];
+
+/** MAC addresses and power-on times of the harness (sheet 85, section 12.1); B comes up 100 ms after A. */
+const NODE_DEFAULTS: Readonly<Record<NodeName, Omit<ScenarioNode, 'name' | 'faults'>>> = {
+  A: { mac: [0x52, 0x54, 0x00, 0x12, 0x34, 0x0a], powerOnNs: 0 },
+  B: { mac: [0x52, 0x54, 0x00, 0x12, 0x34, 0x0b], powerOnNs: 100_000_000 },
+};
+/** Latest power-on: one hour. */
+const MAX_POWER_ON_NS = 3_600_000_000_000;
+
+/** What is meant for one node is written `A/...` or `B/...`; without a prefix it is meant for both (or for any). */
+export interface NodeWord {
+  readonly node: NodeName | null;
+  readonly text: string;
+}
+
+/** Splits the node off. */
+export function nodeWord(word: string): NodeWord {
+  const node = NODE_NAMES.find((name) => word.startsWith(`${name}/`)) ?? null;
+  return { node, text: node === null ? word : word.slice(node.length + 1) };
 }
 
 const TOP_KEYS = [
@@ -118,7 +159,9 @@ const TOP_KEYS = [
   'fault',
   'expect',
   'boot',
+  'node',
 ];
+const NODE_KEYS = ['mac', 'power-on', 'faults', 'fault'];
 const STOP_KEYS = ['until-marker', 'phase', 'max-virtual-time'];
 const FAULT_KEYS = ['without', 'deny', 'allow', 'silent', 'dead', 'block-writes-fail-from', 'logd-drops-appends'];
 const EXPECT_KEYS = ['missing', 'present', 'absent', 'fails', 'disk-keys'];
@@ -139,7 +182,7 @@ function readScenario(text: string, file: string, name: string): Scenario {
   const image = top.text('image');
   const definition = IMAGES.get(image);
   if (definition === undefined) return top.fail('image', `expected one of ${[...IMAGES.keys()].join(', ')}`);
-  const machine = top.sub('machine', ['harts', 'icount', 'skip-polls', 'network']);
+  const machine = top.sub('machine', ['harts', 'icount', 'skip-polls', 'network', 'latency']);
   const base = readBoot(
     top,
     { until: '0', phase: undefined, maxVirtualNs: DEFAULT_MAX_VIRTUAL_NS, faults: NO_FAULTS, expect: NOTHING },
@@ -149,6 +192,7 @@ function readScenario(text: string, file: string, name: string): Scenario {
     .subs('boot', ['stop', 'faults', 'fault', 'expect'])
     .map((boot) => readBoot(boot, base, definition.services));
   if (boots.length > MAX_BOOTS) return top.fail('boot', `expected at most ${MAX_BOOTS} boots`);
+  if (definition.paired && boots.length > 0) return top.fail('boot', `expected none with image ${image}`);
   return {
     name,
     description: top.optionalText('description') ?? '',
@@ -161,8 +205,10 @@ function readScenario(text: string, file: string, name: string): Scenario {
       icount: machine.optionalInteger('icount', 0, MAX_ICOUNT) ?? definition.icount,
       skipPolls: machine.optionalBoolean('skip-polls') ?? true,
       network: readNetwork(machine) ?? definition.network,
+      latency: readLatency(machine, definition.paired) ?? (definition.paired ? LINK_LATENCY : NO_LATENCY),
     },
     firmwareBanner: top.optionalBoolean('firmware-banner') ?? false,
+    nodes: readNodes(top, definition, base.faults),
     boots: boots.length === 0 ? [base] : boots,
   };
 }
@@ -184,6 +230,56 @@ function readNetwork(machine: Fields): NetworkKind | undefined {
   const text = machine.optionalText('network');
   if (text === undefined) return undefined;
   return NETWORKS.find((kind) => kind === text) ?? machine.fail('network', `expected one of ${NETWORKS.join(', ')}`);
+}
+
+function readLatency(machine: Fields, linked: boolean): Latency | undefined {
+  const text = machine.optionalText('latency');
+  if (text === undefined) return undefined;
+  const latency = parseLatency(text) ?? machine.fail('latency', `expected ${LATENCY_EXPECTED}`);
+  if (linked && latency.minNs < LINK_LATENCY_MIN_NS) {
+    return machine.fail('latency', `expected at least ${LINK_LATENCY_MIN_NS / 1000}us between two machines`);
+  }
+  return latency;
+}
+
+function readNodes(top: Fields, definition: ImageDefinition, faults: Faults): readonly ScenarioNode[] {
+  const tables = top.subs('node', NODE_KEYS);
+  if (!definition.paired) {
+    return tables.length === 0 ? [] : top.fail('node', `expected none with image ${definition.name}`);
+  }
+  if (tables.length !== 0 && tables.length !== NODE_NAMES.length) {
+    return top.fail('node', `expected ${NODE_NAMES.length} tables, for ${NODE_NAMES.join(' and ')}`);
+  }
+  return NODE_NAMES.map((name, index) => {
+    const node: ScenarioNode = { name, ...NODE_DEFAULTS[name], faults };
+    const fields = tables[index];
+    return fields === undefined ? node : readNode(fields, node, definition.services);
+  });
+}
+
+function readNode(fields: Fields, base: ScenarioNode, services: readonly string[]): ScenarioNode {
+  const powerOn = fields.optionalText('power-on');
+  const ns = powerOn === undefined ? base.powerOnNs : parsePowerOn(powerOn);
+  if (ns === undefined) return fields.fail('power-on', `expected never, 0s, or ${DURATION_EXPECTED}, of at most 1h`);
+  const mac = fields.optionalText('mac');
+  const bytes = mac === undefined ? base.mac : parseMac(mac);
+  if (bytes === null) return fields.fail('mac', 'expected a unicast address such as 52:54:00:12:34:0a');
+  return { ...base, mac: bytes, powerOnNs: ns, faults: readAllFaults(fields, base.faults, services) };
+}
+
+/** ns; null: never; undefined: neither. */
+function parsePowerOn(text: string): number | null | undefined {
+  if (text === 'never') return null;
+  if (text === '0s') return 0;
+  const ns = parseDuration(text);
+  return ns === null || ns > MAX_POWER_ON_NS ? undefined : ns;
+}
+
+/** Six bytes of an address that one card can have, or null. */
+function parseMac(text: string): readonly number[] | null {
+  if (!/^[0-9a-f]{2}(?::[0-9a-f]{2}){5}$/i.test(text)) return null;
+  const bytes = text.split(':').map((byte) => Number.parseInt(byte, 16));
+  return ((bytes[0] ?? 1) & 1) === 0 ? bytes : null;
 }
 
 function readSeed(top: Fields): string {
@@ -208,10 +304,7 @@ function readBoot(fields: Fields, base: Boot, services: readonly string[]): Boot
     until: stop.optionalText('until-marker') ?? base.until,
     phase: stop.optionalText('phase') ?? base.phase,
     maxVirtualNs,
-    faults: {
-      ...readFaults(fields.sub('faults', FAULT_KEYS), base.faults, services),
-      inject: fields.has('fault') ? readFaultTables(fields) : base.faults.inject,
-    },
+    faults: readAllFaults(fields, base.faults, services),
     expect: {
       missing: expect.optionalTexts('missing') ?? base.expect.missing,
       present: expect.optionalTexts('present') ?? base.expect.present,
@@ -219,6 +312,13 @@ function readBoot(fields: Fields, base: Boot, services: readonly string[]): Boot
       fails: expect.optionalTexts('fails') ?? base.expect.fails,
       diskKeys: expect.optionalTexts('disk-keys') ?? base.expect.diskKeys,
     },
+  };
+}
+
+function readAllFaults(fields: Fields, base: Faults, services: readonly string[]): Faults {
+  return {
+    ...readFaults(fields.sub('faults', FAULT_KEYS), base, services),
+    inject: fields.has('fault') ? readFaultTables(fields) : base.inject,
   };
 }
 
@@ -243,18 +343,30 @@ function readServices(faults: Fields, key: string, services: readonly string[]):
   return names;
 }
 
-function readGrants(faults: Fields, key: string): readonly Grant[] | undefined {
+function readGrants(faults: Fields, key: 'deny' | 'allow'): readonly Grant[] | undefined {
   return faults.optionalTexts(key)?.map((text, index) => {
-    const grant = parseGrant(text);
-    return grant ?? faults.fail(`${key}[${index}]`, `expected ${GRANT_EXPECTED}`);
+    const grant = parseGrant(text, key);
+    return grant.ok ? grant.value : faults.fail(`${key}[${index}]`, `expected ${grant.error}`);
   });
 }
 
 /** What the error lines name as expected. */
-export const GRANT_EXPECTED = 'SUBJECT:CAPABILITY, such as metricsd:statefs.write';
+const GRANT_EXPECTED = 'SUBJECT:CAPABILITY, such as metricsd:statefs.write';
 
-/** `subject:capability`, or null. */
-export function parseGrant(text: string): Grant | null {
+/**
+ * Reads `subject:capability`. Only what the policy grants can be denied, and only a service or subject of the policy can be
+ * allowed something: anything else would change nothing. Error: what was expected.
+ */
+export function parseGrant(text: string, what: 'deny' | 'allow'): Result<Grant> {
   const match = /^([a-z0-9.-]{1,48}):([a-z0-9._-]{1,48})$/.exec(text);
-  return match === null ? null : { subject: match[1] ?? '', capability: match[2] ?? '' };
+  const [, subject, capability] = match ?? [];
+  if (subject === undefined || capability === undefined) return { ok: false, error: GRANT_EXPECTED };
+  const held = grantsOf(subject);
+  if (what === 'allow') {
+    if (held !== null || SLOT_ORDER.includes(subject)) return { ok: true, value: { subject, capability } };
+    return { ok: false, error: 'a subject of the policy or a service before the colon' };
+  }
+  if (held?.includes(capability) === true) return { ok: true, value: { subject, capability } };
+  if (held === null) return { ok: false, error: 'a subject of the policy before the colon' };
+  return { ok: false, error: `a capability that ${subject} holds: ${held.join(', ')}` };
 }

@@ -1,11 +1,12 @@
 import { describe, expect, it } from 'vitest';
 import { TWO_NODE_BOARD, VIRT_BOARD, assignSlots, buildBoard } from './board.ts';
-import type { Board, BoardParts, VirtioContext } from './board.ts';
+import type { Board, BoardParts } from './board.ts';
 import { BUS_FAULT } from './bus.ts';
 import { Clock } from './clock.ts';
 import type { FinisherRequest } from './devices/finisher.ts';
 import { MEIP, MTIP, SEIP } from './hart-inputs.ts';
 import type { TraceEvent } from './trace.ts';
+import type { VirtioContext } from './virtio/mmio-transport.ts';
 
 const build = (parts: Partial<BoardParts> = {}): Board => buildBoard(VIRT_BOARD, { virtio: [], ...parts });
 

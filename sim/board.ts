@@ -20,10 +20,11 @@ import { Uart16550 } from './devices/uart16550.ts';
 import type { ByteSink } from './devices/uart16550.ts';
 import { EmptyVirtioSlot } from './devices/virtio-empty.ts';
 import { HartInputs, MEIP, MSIP, MTIP, SEIP, SSIP } from './hart-inputs.ts';
-import type { GuestMemory, InterruptLine, MmioDevice } from './memory.ts';
+import type { MmioDevice } from './memory.ts';
 import { Ram } from './ram.ts';
 import { Trace } from './trace.ts';
 import { UartLines } from './uart-lines.ts';
+import type { VirtioContext } from './virtio/mmio-transport.ts';
 
 /** Devices that are always there; what each is stands in its file. Windows of several kinds may occur more than once. */
 export type WindowKind =
@@ -126,14 +127,6 @@ export const TWO_NODE_BOARD: BoardDescription = {
   name: 'virt-two-node',
   virtio: { ...VIRT_BOARD.virtio, slots: assignSlots(['blk', 'rng', 'net']) },
 };
-
-/** What a virtio device gets from the board. */
-export interface VirtioContext {
-  readonly memory: GuestMemory;
-  readonly irq: InterruptLine;
-  readonly clock: Clock;
-  readonly trace: Trace;
-}
 
 /** Makes the device of one slot. */
 export interface VirtioFactory {

@@ -66,10 +66,14 @@ export class Streams {
   readonly #prefix: string;
   readonly #streams = new Map<string, Stream>();
 
-  /** `seed`: the run's seed (7 and '7' are the same); `bootNumber`: 0 for the first boot of a run. */
-  constructor(seed: number | string, bootNumber: number) {
+  /**
+   * `seed`: the run's seed (7 and '7' are the same); `bootNumber`: 0 for the first boot of a run; `node`: name of the machine,
+   * where several share a run.
+   */
+  constructor(seed: number | string, bootNumber: number, node = '') {
     assert(Number.isInteger(bootNumber) && bootNumber >= 0, 'boot number must be a whole number');
-    this.#prefix = `seed=${printable(String(seed))} boot=${bootNumber} stream=`;
+    const whose = node === '' ? '' : `node=${printable(node)} `;
+    this.#prefix = `seed=${printable(String(seed))} boot=${bootNumber} ${whose}stream=`;
   }
 
   /** The stream of that name; the same object each time, so that its users share one sequence. */

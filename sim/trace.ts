@@ -24,6 +24,8 @@ export interface TraceCap {
 
 /** Event bodies, by `kind`. Byte fields are copies that later guest writes cannot change. */
 export type TraceBody =
+  /** A program that the boot image holds, told at power-on: its name, and its bytes. */
+  | { readonly kind: 'image'; readonly name: string; readonly bytes: number }
   | { readonly kind: 'uart-line'; readonly text: string; readonly ending: 'crlf' | 'lf' }
   | { readonly kind: 'marker'; readonly text: string }
   | { readonly kind: 'task-spawn'; readonly child: number; readonly name: string; readonly serviceId: bigint }

@@ -26,7 +26,7 @@ export interface Booted {
   readonly boots: readonly (readonly string[])[];
   /** The trace as `--trace` writes it; empty unless asked for. */
   readonly trace: readonly string[];
-  /** Notes and faults of the trace; empty unless the trace was asked for. */
+  /** Notes and faults of the trace, empty unless the trace was asked for; or what {@link BootOptions.collect} chose. */
   readonly events: readonly TraceEvent[];
   /** The disk as it stands at the end. */
   readonly disk: SparseBlockImage;
@@ -35,6 +35,8 @@ export interface Booted {
 /** How to run. */
 export interface BootOptions {
   readonly trace?: boolean;
+  /** Chooses the trace events that end up in {@link Booted.events}; without `trace` no text is made of them. */
+  readonly collect?: (event: TraceEvent) => boolean;
   /** Turns per slice. */
   readonly slice?: number;
   /** A disk to begin with; it is not changed. */
@@ -44,6 +46,8 @@ export interface BootOptions {
   readonly goal?: GoalKind;
   /** Called after each slice with their number so far. */
   readonly onSlice?: (slices: number) => void;
+  /** Asked after each slice: true interrupts the run. */
+  readonly stopWhen?: (events: readonly TraceEvent[]) => boolean;
 }
 
 /** Slices of a run at most; a run that needs more hangs. */
@@ -55,6 +59,7 @@ export function boot(scenario: Scenario, options: BootOptions = {}): Booted {
   const bytes: number[][] = scenario.boots.map(() => []);
   const trace: string[] = [];
   const events: TraceEvent[] = [];
+  const collect = options.collect ?? ((event: TraceEvent) => event.kind === 'note' || event.kind === 'fault');
   const prepared = ScenarioRun.prepare(scenario, {
     ladders: (name) => readFileSync(new URL(`../markers/${ladderFile(name)}`, import.meta.url), 'utf8'),
     disk: options.image ?? disk,
@@ -62,11 +67,11 @@ export function boot(scenario: Scenario, options: BootOptions = {}): Booted {
       bytes[number - 1]?.push(byte);
     },
     traceListeners:
-      options.trace === true
+      options.trace === true || options.collect !== undefined
         ? [
             (event) => {
-              trace.push(traceLine(event));
-              if (event.kind === 'note' || event.kind === 'fault') events.push(event);
+              if (options.trace === true) trace.push(traceLine(event));
+              if (collect(event)) events.push(event);
             },
           ]
         : [],
@@ -77,6 +82,10 @@ export function boot(scenario: Scenario, options: BootOptions = {}): Booted {
   while (!prepared.value.slice(options.slice ?? 1_000_000)) {
     slices += 1;
     options.onSlice?.(slices);
+    if (options.stopWhen?.(events) === true) {
+      prepared.value.interrupt();
+      break;
+    }
     if (slices > MAX_SLICES) throw new Error(`${scenario.name}: no end after ${MAX_SLICES} slices`);
   }
   const uart = bytes.map((one) => Buffer.from(one).toString('latin1'));

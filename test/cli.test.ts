@@ -83,6 +83,24 @@ describe('run', () => {
     expect(ran.stdout).not.toContain('SELFTEST: qos ok');
   });
 
+  it('--phase beside --until-marker: stops at the line, judged by the ladder up to the phase', () => {
+    const words = ['run', 'observability', '--phase', 'storage'];
+    const whole = nexusSim([...words, '--until-marker', '1']);
+    expect(whole.code).toBe(0);
+    const early = nexusSim([...words, '--until-marker', EARLY]);
+    expect(early.stdout.trimEnd().endsWith(EARLY)).toBe(true);
+    expect(early.code).toBe(1);
+    expect(early.stderr).toContain('missing marker (storage): ');
+  });
+
+  it('--until-marker 1 and 0 are no text: the run is judged by its ladder', () => {
+    for (const until of ['0', '1']) {
+      const ran = nexusSim(['run', 'observability', '--until-marker', until]);
+      expect(ran.stderr).toMatch(/^passed: 85 of 85 markers of ladder observability/);
+      expect(ran.code).toBe(0);
+    }
+  });
+
   it('exits 1 and says why where a cause is missing, and 0 where the scenario expects that', () => {
     const denied = nexusSim(['run', 'observability', '--deny', 'metricsd:statefs.write']);
     expect(denied.code).toBe(1);
@@ -305,7 +323,10 @@ describe('bad input: one line that names the place and what was expected, exit 2
     ],
     ['run no-toml.toml', /^nexus-sim: no-toml\.toml:1: .*; expected a TOML document\n$/],
     ['run no-image.toml', /^nexus-sim: no-image\.toml: image: expected a string .*\n$/],
-    ['run other-image.toml', /^nexus-sim: other-image\.toml: image: expected one of default, observability\n$/],
+    [
+      'run other-image.toml',
+      /^nexus-sim: other-image\.toml: image: expected one of default, observability, os2vm, os2vm-metrics\n$/,
+    ],
     ['run harts.toml', /^nexus-sim: harts\.toml: machine\.harts: expected a whole number from 1 to 4\n$/],
     ['run icount.toml', /^nexus-sim: icount\.toml: machine\.icount: expected a whole number from 0 to 10\n$/],
     ['run time.toml', /^nexus-sim: time\.toml: stop\.max-virtual-time: expected a duration such as .*\n$/],
@@ -356,10 +377,11 @@ describe('bad input: one line that names the place and what was expected, exit 2
     ['run --frobnicate', /^nexus-sim: unknown option '--frobnicate'\n$/],
     ['run one two', /^nexus-sim: too many arguments for 'run'\. Expected 1 argument but got 2\.\n$/],
     ['run --until-marker', /^nexus-sim: option '--until-marker <text>' argument missing\n$/],
+    [`run --until-marker ${'x'.repeat(241)}`, /^nexus-sim: --until-marker: expected a text of 1 to 240 characters\n$/],
     ['dance', /^nexus-sim: unknown command 'dance'\n$/],
     [
-      'ladder --variant os2vm',
-      /^nexus-sim: --variant os2vm: expected one of default, dhcp, dhcp-strict, dsoftbus, observability, smp\n$/,
+      'ladder --variant os3vm',
+      /^nexus-sim: --variant os3vm: expected one of default, dhcp, dhcp-strict, dsoftbus, observability, os2vm, smp\n$/,
     ],
     [
       '--color sometimes ladder',
@@ -387,6 +409,12 @@ describe('bad input: one line that names the place and what was expected, exit 2
     const ran = bash('ulimit -f 1; $SIM run --uart-log small.log', { cwd: folder.path });
     expect(ran.code).toBe(2);
     expect(ran.stderr).toMatch(/nexus-sim: --uart-log small\.log: cannot write \(file too large\)\n$/);
+  });
+
+  it('a marker that every line contains is none', () => {
+    const ran = nexusSim(['run', '--until-marker', '']);
+    expect(ran.code).toBe(2);
+    expect(ran.stderr).toBe('nexus-sim: --until-marker: expected a text of 1 to 240 characters\n');
   });
 
   it('no command at all prints the help', () => {

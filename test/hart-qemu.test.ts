@@ -130,7 +130,10 @@ function runHere({ bytes, entry }: Image): { output: Uint8Array; instructions: n
   }
 }
 
-describe.skipIf(!installed)('qemu-riscv64 agrees', () => {
+// A report names skipped tests by their titles: this one says why.
+const suite = installed ? 'qemu-riscv64 agrees' : 'qemu-riscv64 agrees (not installed: apt-get install qemu-user)';
+
+describe.skipIf(!installed)(suite, () => {
   let folder = '';
   beforeAll(() => {
     folder = mkdtempSync(join(tmpdir(), 'hart-'));

@@ -1,4 +1,6 @@
 /** Contract rules that are structure rather than behaviour: what must not exist, and what must be the only one. */
+import { spawnSync } from 'node:child_process';
+import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { Nr, SYSCALL_COUNT } from '../kernel-model/abi.ts';
 import { addTask, bareKernel, runUntil } from '../kernel-model/testing.ts';
@@ -66,5 +68,14 @@ describe('board', () => {
         expect(board.bus.read(base + VERSION, 4)).toBe(2);
       }
     }
+  });
+});
+
+describe('proofs', () => {
+  it('every contract rule has a test, and every quirk one that shows each of its settings', () => {
+    const tool = path.join(import.meta.dirname, '../tools/rules.mjs');
+    const { status, stdout } = spawnSync(process.execPath, [tool], { encoding: 'utf8' });
+    expect(stdout.split('\n').filter((line) => /\bGAP\b|\bwaits\b/.test(line))).toEqual([]);
+    expect(status).toBe(0);
   });
 });

@@ -1,4 +1,4 @@
-// Proves that the published tarball works: packs it, installs it into an empty folder and asks its command for the version.
+// Proves that the published tarball works: packs it, installs it into an empty folder, asks its command for the version and boots with it.
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -30,6 +30,9 @@ function check(folder) {
   if (printed !== version && !printed.endsWith(` ${version}`))
     throw new Error(`nexus-sim --version printed '${printed}', expected ${version}`);
   console.log(`${packed.filename}: ${names.length} files, ${packed.size} bytes; nexus-sim --version: ${printed}`);
+  const log = npm(home, 'npx', '--no-install', 'nexus-sim', 'run');
+  if (!log.endsWith('SELFTEST: end\r\n')) throw new Error('nexus-sim run did not end with SELFTEST: end');
+  console.log(`nexus-sim run: exit 0, ${log.split('\n').length - 1} lines`);
 }
 
 if (!existsSync(path.join(root, 'bin/nexus-sim.ts'))) {

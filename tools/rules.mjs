@@ -1,12 +1,15 @@
 // Which test proves which contract rule: `npm run rules`. The rules stand in rules.toml; a test proves a rule when its title, or that of
 // a describe() around it, names the rule's id. Fails on a title with an unknown id, and on a gap when rules.toml says `enforce = true`.
-// Arguments, both for tests of this tool: the rules file and the root of the tree to scan.
+// The same for the quirks: a test shows one setting when its title holds `quirk NAME, contract` or `quirk NAME, reference`, both when it
+// holds `quirk NAME, both`; each quirk needs both settings shown.
+// Arguments, all for tests of this tool: the rules file, the root of the tree to scan, the file with the table of quirks.
 import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { parse } from 'smol-toml';
 import ts from 'typescript';
 
 const ID = /\b(?:OBS|LOG|COR|NLG)-\d+\b/g;
+const QUIRK = /\bquirk ([a-z][a-z-]*), (contract|reference|both)\b/g;
 const SKIPPED_FOLDERS = new Set(['node_modules', 'dist', 'coverage', '.git']);
 
 function* testFiles(folder) {
@@ -38,7 +41,10 @@ function callee(expression) {
 function idsIn(title) {
   if (title === undefined) return [];
   const text = ts.isStringLiteralLike(title) ? title.text : ts.isTemplateExpression(title) ? title.getText() : '';
-  return text.match(ID) ?? [];
+  const quirks = [...text.matchAll(QUIRK)].flatMap(([, name, setting]) =>
+    (setting === 'both' ? ['contract', 'reference'] : [setting]).map((one) => `${name} ${one}`),
+  );
+  return [...(text.match(ID) ?? []), ...quirks];
 }
 
 /** Calls `found(id, runs)` for each id that a test in this file carries, `runs` false for skipped and todo tests. */
@@ -63,13 +69,17 @@ const here = import.meta.dirname;
 const { enforce, rule: rules } = parse(readFileSync(process.argv[2] ?? path.join(here, 'rules.toml'), 'utf8'));
 const root = path.resolve(process.argv[3] ?? path.join(here, '..'));
 
+const quirksFile = process.argv[4] ?? path.join(here, '../scenarios/quirks.ts');
+const quirks = [...readFileSync(quirksFile, 'utf8').matchAll(/^ {4}name: '([a-z-]+)',$/gm)].map(([, name]) => name);
+
 const proofs = new Map(rules.map((rule) => [rule.id, new Map()]));
+for (const name of quirks) for (const setting of ['contract', 'reference']) proofs.set(`${name} ${setting}`, new Map());
 const unknown = [];
 for (const file of testFiles(root)) {
   const name = path.relative(root, file).split(path.sep).join('/');
   scan(file, (id, runs) => {
     const files = proofs.get(id);
-    if (files === undefined) unknown.push(`${name}: ${id} is not a rule of rules.toml`);
+    if (files === undefined) unknown.push(`${name}: ${id} is neither a rule of rules.toml nor a quirk`);
     else if (runs) files.set(name, (files.get(name) ?? 0) + 1);
   });
 }
@@ -84,8 +94,19 @@ for (const { id, text, waits } of rules) {
   const where = files.map(([file]) => file).join(', ') || (waits === undefined ? '' : `(${waits})`);
   console.log(`${id.padEnd(7)} ${state.padStart(5)}  ${text}${where && `\n               ${where}`}`);
 }
+let halves = 0;
+for (const name of quirks) {
+  const count = (setting) => [...proofs.get(`${name} ${setting}`).values()].reduce((sum, one) => sum + one, 0);
+  const [contract, reference] = [count('contract'), count('reference')];
+  if (contract === 0 || reference === 0) halves += 1;
+  const shown = `contract ${contract || 'GAP'}, reference ${reference || 'GAP'}`;
+  const files = new Set(['contract', 'reference'].flatMap((setting) => [...proofs.get(`${name} ${setting}`).keys()]));
+  console.log(`quirk ${name.padEnd(21)} ${shown}\n               ${[...files].join(', ')}`);
+}
 for (const line of unknown) console.log(line);
 console.log(
-  `rules: ${rules.length}, without a test: ${gaps}, unknown ids: ${unknown.length}, enforce: ${enforce === true}`,
+  `rules: ${rules.length}, without a test: ${gaps}, quirks: ${quirks.length}, without a test of both settings: ${halves}, ` +
+    `unknown ids: ${unknown.length}, enforce: ${enforce === true}`,
 );
+gaps += halves;
 if (unknown.length > 0 || (gaps > 0 && enforce === true)) process.exitCode = 1;

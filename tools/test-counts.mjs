@@ -1,4 +1,5 @@
-// Prints `N passed, N failed` from vitest's JSON result. A file that fails before its first test counts as one failure.
+// Prints `N passed, N failed` from vitest's JSON result, and before it the tests that were skipped: nothing goes unrun unseen. A file that
+// fails before its first test counts as one failure.
 import { existsSync, readFileSync } from 'node:fs';
 
 const file = process.argv[2];
@@ -9,5 +10,8 @@ if (file === undefined || !existsSync(file)) {
   const lost = result.testResults.filter(
     (suite) => suite.status === 'failed' && !suite.assertionResults.some((test) => test.status === 'failed'),
   );
+  for (const { assertionResults } of result.testResults)
+    for (const { status, fullName } of assertionResults)
+      if (status !== 'passed' && status !== 'failed') console.log(`skipped: ${fullName}`);
   console.log(`${result.numPassedTests} passed, ${result.numFailedTests + lost.length} failed`);
 }

@@ -2,6 +2,8 @@ import { describe, expect, it } from 'vitest';
 import { CAP_MOVE, Errno, MAX_FRAME, NONBLOCK, Rights, serviceIdOf, TRUNCATE } from '../abi.ts';
 import type { Sys, Syscall } from '../sys.ts';
 import type { Task } from '../task.ts';
+import { ipcRecvV1, ipcSendV1 } from './ipc.ts';
+import { BLOCKED } from './result.ts';
 import { addTask, bareKernel, endpointCap, grant, newEndpoint, runUntil } from '../testing.ts';
 import type { Bare } from '../testing.ts';
 
@@ -74,8 +76,8 @@ describe('IPC_SEND_V1 checks, in order', () => {
     let task: Task | null = null;
     once(
       function* (sys) {
-        for (const slot of [9, 1, 2, 3]) results.push(yield sys.send(0, bytes(1), NONBLOCK, 0, slot));
-        for (const slot of [1, 2, 3]) results.push(task?.caps.get(slot) === null ? 0 : 1);
+        for (const slot of [9, 1, 2, 3, 4]) results.push(yield sys.send(0, bytes(1), NONBLOCK, 0, slot));
+        for (const slot of [1, 2, 3, 4]) results.push(task?.caps.get(slot) === null ? 0 : 1);
         return 0;
       },
       (bare, t) => {
@@ -86,9 +88,52 @@ describe('IPC_SEND_V1 checks, in order', () => {
         grant(t, 1, endpointCap(newEndpoint(bare.kernel), Rights.SEND | Rights.MANAGE));
         grant(t, 2, { kind: 'factory', rights: Rights.MANAGE });
         grant(t, 3, endpointCap(dead));
+        // Also without MANAGE: it is the kind that does not travel.
+        grant(t, 4, { kind: 'factory', rights: 0 });
       },
     );
-    expect(results).toEqual([-Errno.EPERM, -Errno.EPERM, -Errno.EPERM, -Errno.ESRCH, 1, 1, 1]);
+    const { EPERM, ESRCH } = Errno;
+    expect(results).toEqual([-EPERM, -EPERM, -EPERM, -ESRCH, -EPERM, 1, 1, 1, 1]);
+  });
+
+  it('CAP_MOVE moves: the sender’s slot is empty as soon as the message is queued, and is the next one to be filled', () => {
+    const seen: unknown[] = [];
+    once(
+      function* (sys) {
+        seen.push(yield sys.send(0, bytes(1), NONBLOCK, 0, 1), yield sys.capClose(1));
+        seen.push(yield sys.capClone(0));
+        return 0;
+      },
+      (bare, task) => {
+        withEndpoint()(bare, task);
+        grant(task, 1, endpointCap(newEndpoint(bare.kernel), Rights.SEND));
+      },
+    );
+    expect(seen).toEqual([1, -Errno.EPERM, 1]);
+  });
+
+  it('a deadline that is now has passed, one tick later it has not (sheet 10, section 8)', () => {
+    const bare = bareKernel();
+    const { kernel, clock } = bare;
+    const task = addTask(kernel, function* (sys): Body {
+      yield sys.getpid();
+      return 0;
+    });
+    addTask(kernel, function* (sys): Body {
+      for (;;) yield sys.yieldCpu();
+    });
+    grant(task, 0, endpointCap(newEndpoint(kernel, 1)));
+    kernel.start();
+    // Nothing costs time here, so that the call sees the instant it was made at.
+    kernel.charge = () => undefined;
+    clock.advance(12_345);
+    const now = kernel.nowNs();
+    expect(ipcRecvV1(kernel, task, task.sys.recv(0, 8, 0, now))).toBe(-Errno.ETIMEDOUT);
+    expect(ipcRecvV1(kernel, task, task.sys.recv(0, 8, 0, now - 1))).toBe(-Errno.ETIMEDOUT);
+    expect(ipcSendV1(kernel, task, task.sys.send(0, bytes(1)))).toBe(1);
+    expect(ipcSendV1(kernel, task, task.sys.send(0, bytes(1), 0, now))).toBe(-Errno.ETIMEDOUT);
+    expect(ipcSendV1(kernel, task, task.sys.send(0, bytes(1), 0, now + 1))).toBe(BLOCKED);
+    expect(task.state).toBe('blocked');
   });
 
   it('a full queue gives EAGAIN and puts the moved capability back', () => {
@@ -387,6 +432,35 @@ describe('waiting (sheet 10, section 4.5)', () => {
     expect(bare.kernel.router.globalBytes).toBe(0);
     expect(owner).toMatchObject({ state: 'zombie', exitCode: 3 });
     expect(owner.caps.size).toBe(0);
+  });
+
+  it('the expired scan takes a deadline that is now, and takes the task out of the waiters before it wakes it', () => {
+    const bare = bareKernel();
+    const { kernel } = bare;
+    const program = function* (sys: Sys): Body {
+      for (;;) yield sys.yieldCpu();
+    };
+    const [early, late, scanner] = [0, 1, 2].map(() => addTask(kernel, program));
+    addTask(kernel, program);
+    const ids = [1, 2].map(() => newEndpoint(kernel, 1));
+    for (const task of [early, late, scanner]) {
+      grant(task!, 0, endpointCap(ids[0]!));
+      grant(task!, 1, endpointCap(ids[1]!));
+    }
+    kernel.start();
+    kernel.charge = () => undefined;
+    const deadline = kernel.nowNs() + 1000;
+    /** The running task's call; each blocks, and the next task runs. */
+    const block = (task: Task | undefined, request: (sys: Sys) => Syscall): void => {
+      expect(kernel.current).toBe(task);
+      expect(ipcRecvV1(kernel, task!, request(task!.sys))).toBe(BLOCKED);
+    };
+    block(early, (sys) => sys.recv(0, 8, 0, deadline));
+    block(late, (sys) => sys.recv(0, 8, 0, deadline + 1));
+    bare.clock.advance(1000);
+    block(scanner, (sys) => sys.recv(1, 8));
+    expect([early?.state, late?.state, scanner?.state]).toEqual(['ready', 'blocked', 'blocked']);
+    expect(kernel.router.endpoints[ids[0]!]?.recvWaiters).toEqual([late?.pid]);
   });
 
   it('a message is delivered even when the deadline has passed', () => {

@@ -4,6 +4,7 @@
  */
 import { Errno, SYSCALL_COUNT } from '../abi.ts';
 import type { Kernel } from '../kernel.ts';
+import { lapMacro } from '../laps.ts';
 import { pollMacro } from '../poll.ts';
 import { makeRawDoor } from '../raw-door.ts';
 import { Macro } from '../sys.ts';
@@ -74,11 +75,12 @@ export function ecallHandlerOf(nr: number): SyscallHandler {
 
 function buildTable(syscalls: readonly SyscallHandler[]): readonly SyscallHandler[] {
   const table = [...syscalls];
-  while (table.length <= Macro.SLICE) table.push(noSuchSyscall);
+  while (table.length <= Macro.LAP) table.push(noSuchSyscall);
   table[Macro.PRINT] = printMacro;
   table[Macro.POLL] = pollMacro;
   table[Macro.ECALL] = makeRawDoor(ecallHandlerOf);
   table[Macro.SLICE] = sliceMacro;
+  table[Macro.LAP] = lapMacro;
   return table;
 }
 

@@ -160,7 +160,8 @@ describe('EXIT and WAIT (sheet 10, section 6.4)', () => {
   });
 
   it('wakes a parent that waits for this or any child, not one that waits for another', () => {
-    const { kernel } = bareKernel();
+    const { kernel, record } = bareKernel();
+    const events = record();
     const log: string[] = [];
     addTask(kernel, function* (sys): Body {
       const exits = (code: number) =>
@@ -177,6 +178,9 @@ describe('EXIT and WAIT (sheet 10, section 6.4)', () => {
     });
     runUntil(kernel);
     expect(log).toEqual(['exit 1', 'exit 3', 'got 2 = 3', 'got 1 = 1']);
+    // The first exit is not the one that is waited for: it leaves the parent asleep.
+    const wakes = events.filter((event) => event.kind === 'task-wake' && event.woken === 0);
+    expect(wakes.map(({ pid }) => pid)).toEqual([2]);
   });
 
   it('activates the successor twice; a yield to itself activates nothing', () => {
@@ -227,7 +231,7 @@ describe('EXIT and WAIT (sheet 10, section 6.4)', () => {
     expect(sleeper.exitCode).toBe(-22);
   });
 
-  it('fault-no-wake: a faulting child wakes its waiting parent, in the reference it does not (Q12)', () => {
+  it('quirk fault-no-wake, both: a faulting child wakes its waiting parent, in the reference it does not (Q12)', () => {
     for (const faultNoWake of [false, true]) {
       const { kernel } = bareKernel({ options: { faultNoWake } });
       const parent = addTask(kernel, function* (sys): Body {
@@ -305,6 +309,16 @@ describe('TASK_QOS (sheet 10, section 5.4)', () => {
       `${line}deny reason=unauthorized_other_pid ${who(0)} from=normal to=idle`,
       `${line}deny reason=invalid_qos_class ${who(1)}`,
       `${line}deny reason=invalid_target_pid ${who(77)}`,
+    ]);
+  });
+
+  it('names the class before the target, and the target before the privilege', () => {
+    const [got, lines] = qos('x', (sys) => [() => sys.qosSet(77, 4), () => sys.qosSet(77, 3), () => sys.qosSet(0, 3)]);
+    expect(got).toEqual([-Errno.EINVAL, -Errno.EINVAL, -Errno.EPERM]);
+    expect(lines.map((line) => /reason=(\S+)/.exec(line)?.[1])).toEqual([
+      'invalid_qos_class',
+      'invalid_target_pid',
+      'unauthorized_other_pid',
     ]);
   });
 

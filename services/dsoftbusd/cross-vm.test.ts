@@ -271,7 +271,7 @@ describe('proxy', () => {
     expect(pair.count('dbg:dsoftbusd: remote rpc fail')).toBe(1);
   });
 
-  it('proxy-unchecked: a service that does not answer is told as FAIL', () => {
+  it('quirk proxy-unchecked, contract: a service that does not answer is told as FAIL', () => {
     const mute = service(() => null);
     const pair = new Pair({ b: { samgrd: mute } }).ask(RESOLVE).run(2, 'service=samgrd');
     expect(pair.count('dsoftbusd: remote proxy FAIL (peer=node-a service=samgrd)')).toBe(1);
@@ -279,7 +279,7 @@ describe('proxy', () => {
     expect(pair.answers[0]).toBe('4453018101');
   });
 
-  it('proxy-unchecked, by quirk: it is told as ok', () => {
+  it('quirk proxy-unchecked, reference: it is told as ok', () => {
     const mute = service(() => null);
     const options = { ...DSOFTBUSD_CONTRACT, proxyUnchecked: true };
     const pair = new Pair({ b: { samgrd: mute, options } }).ask(RESOLVE).run(2, 'service=samgrd');
@@ -287,7 +287,7 @@ describe('proxy', () => {
     expect(pair.answers[0]).toBe('4453018101');
   });
 
-  it('proxy-unchecked: a frame that answers something else is no answer; by quirk it is', () => {
+  it('quirk proxy-unchecked, both: a frame that answers something else is no answer; by quirk it is', () => {
     const wrong = service(() => Uint8Array.of(0x53, 0x4d, 1, 0x82, 0, 0, 0, 0, 0, 0, 0, 0, 0));
     const checked = new Pair({ b: { samgrd: wrong } }).ask(RESOLVE).run(2, 'service=samgrd');
     expect(checked.count('dsoftbusd: remote proxy FAIL (peer=node-a service=samgrd)')).toBe(1);

@@ -69,7 +69,7 @@ describe('single machine', () => {
     expect(run.result[0]?.status).toBe(Status.OK);
   });
 
-  it('COR-3: a frame of another protocol stays for its reader; by quirk inbox-discards it is gone', () => {
+  it('COR-3: quirk inbox-discards, both: a frame of another protocol stays for its reader, or is gone', () => {
     const ack = Uint8Array.of(0x4c, 0x4f, 1, 0x81, 0, 0, 0, 0, 0, 0, 0, 0, 0);
     const answers = [...SENT, ...WAIT, delivers(ack), polled(0, 0), delivers(reply(1))];
     expect(calls('single-vm', 1, answers).inbox.takeStashed(() => true)).toEqual(ack);

@@ -3,6 +3,7 @@
  * by nonce among whatever else arrives there. The two modes differ in how long they try to send and to receive.
  */
 import { Errno, NONBLOCK, TRUNCATE } from '../../kernel-model/abi.ts';
+import { Lap } from '../../kernel-model/sys.ts';
 import type { Sys } from '../../kernel-model/sys.ts';
 import { NonceGen, ReplyBuffer } from '../lib/correlation.ts';
 import type { Inbox, Wanted } from '../lib/inbox.ts';
@@ -49,12 +50,23 @@ export class FacadeRpc {
   readonly #nonces = new NonceGen(1n);
   readonly #pending = new ReplyBuffer(PENDING_REPLIES, PENDING_REPLY_MAX);
   #cloneMissing = false;
+  #strays = 0;
 
   /** `inbox` is the process's reply inbox, shared with its other clients. */
   constructor(sys: Sys, inbox: Inbox, mode: RpcMode) {
     this.#sys = sys;
     this.#inbox = inbox;
     this.#mode = mode;
+  }
+
+  /** A loop whose passes are calls of this client. */
+  loop(tries: number): Lap {
+    return new Lap(tries, [this.#nonces]);
+  }
+
+  /** Frames so far that were kept or given out again: what a call does depends on them. */
+  get strays(): number {
+    return this.#strays;
   }
 
   /** Sends `request` with the next nonce in place of its own. Null: not sent, or no answer in time. */
@@ -74,6 +86,7 @@ export class FacadeRpc {
 
   /** Files a frame that another reader of the inbox does not know: answers under their nonce, the rest for others. */
   keep(frame: Uint8Array): void {
+    this.#strays += 1;
     if (isFacadeFrame(frame)) this.#file(frame);
     else this.#keepForeign(frame);
   }
@@ -149,9 +162,12 @@ export class FacadeRpc {
   #takeKept(nonce: bigint): Uint8Array | null {
     const inbox = this.#inbox;
     for (let kept = inbox.takeStashed(isFacadeFrame); kept !== null; kept = inbox.takeStashed(isFacadeFrame)) {
+      this.#strays += 1;
       this.#file(kept);
     }
-    return this.#pending.take(nonce);
+    const kept = this.#pending.take(nonce);
+    if (kept !== null) this.#strays += 1;
+    return kept;
   }
 
   /** An answer without nonce belongs to nobody. */

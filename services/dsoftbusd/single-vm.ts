@@ -5,6 +5,7 @@
 import { ipv4 } from '../../sim/net/address.ts';
 import type { Ipv4 } from '../../sim/net/address.ts';
 import { assert } from '../../sim/assert.ts';
+import type { Lap } from '../../kernel-model/sys.ts';
 import type { Call } from '../lib/ipc.ts';
 import { MESSAGE_1_BYTES, MESSAGE_2_BYTES, MESSAGE_3_BYTES, Initiator, Responder, publicKeyOf } from '../lib/noise.ts';
 import type { PublicKey } from '../lib/noise.ts';
@@ -44,12 +45,14 @@ interface DualStreams {
 export class SingleVm {
   readonly #process: SoftbusProcess;
   readonly #net: Facade;
+  readonly #rpc: FacadeRpc;
   readonly #peers = new PeerTable();
   readonly #addresses = new PeerAddresses();
 
   constructor(process: SoftbusProcess, rpc: FacadeRpc) {
     this.#process = process;
     this.#net = new Facade(rpc);
+    this.#rpc = rpc;
   }
 
   /** Runs to the end of what this mode does; then the service is idle or gone. */
@@ -214,8 +217,10 @@ export class SingleVm {
     const failure = yield* this.#clientHandshake(stream);
     if (failure !== null) return yield* this.#fail(failure);
     yield* this.#say('auth ok');
-    for (let i = 0; ; i++) {
-      if (i >= SOCKET_TRIES) return 'hang';
+    const lap = this.#rpc.loop(SOCKET_TRIES);
+    for (;;) {
+      if (lap.count >= SOCKET_TRIES) return 'hang';
+      yield* this.#pass(lap);
       const got = yield* this.#net.read(stream, PING.length);
       if (got === null) return 'exit';
       if (got.ok && sameBytes(got.value, PING)) break;
@@ -262,10 +267,18 @@ export class SingleVm {
   /** Tries again, with a yield, while the answer is "would block". */
   *#whileBlocked<T>(tries: number, attempt: () => Call<Reply<T>>): Call<Reply<T>> {
     let reply: Reply<T> = { ok: false, status: Status.WOULD_BLOCK };
-    for (let i = 0; i < tries && wouldBlock(reply); i++) {
-      if (i > 0) yield this.#process.sys.yieldCpu();
+    const lap = this.#rpc.loop(tries);
+    while (lap.count < tries && wouldBlock(reply)) {
+      if (lap.count > 0) yield this.#process.sys.yieldCpu();
+      yield* this.#pass(lap);
       reply = yield* attempt();
     }
     return reply;
+  }
+
+  /** Marks a pass of a loop of fruitless calls, so that passes which repeat each other can be skipped. */
+  *#pass(lap: Lap): Call<void> {
+    lap.state = this.#rpc.strays;
+    yield this.#process.sys.lap(lap);
   }
 }

@@ -228,7 +228,7 @@ describe('execd under the kernel', () => {
     expect(child.state).toBe('ready');
   });
 
-  it('LOG-12: the crash stands in logd, under execd’s id, with its fields', () => {
+  it('LOG-12: quirk crash-fields, contract: the crash stands in logd, under execd’s id, with its fields', () => {
     let text = '';
     let pid = 0;
     const { lines } = boot(function* (ask, sys) {
@@ -242,7 +242,7 @@ describe('execd under the kernel', () => {
     expect(lines).toContain('logd: drop nonself sid=0x7b6096126000c028 op=0x01');
   });
 
-  it('LOG-12: quirk crash-fields leaves the record, without fields', () => {
+  it('LOG-12: quirk crash-fields, reference: the record has no fields', () => {
     let text = '';
     boot(
       function* (ask, sys) {
@@ -312,18 +312,18 @@ describe('payloads that go wrong', () => {
     ['runs off its end', 'li s0, 0x2000a000\njr s0'],
     ['has an instruction that is none', '.word 0'],
     ['breaks', 'ebreak'],
-  ])('one that %s is a crash with -22, and execd lives', (_what, source) => {
+  ])('quirk user-exception-fatal, contract: one that %s is a crash with -22, and execd lives', (_what, source) => {
     expect(codeOf(source)).toEqual([-22, 0]);
   });
 
-  it('quirk fault-no-wake: execd waits for ever', () => {
+  it('quirk fault-no-wake, both: execd waits for ever by quirk alone', () => {
     // It faults only when execd waits already.
     const late = 'li s0, 50\nl: li a7, 0\necall\naddi s0, s0, -1\nbnez s0, l\nlw a0, 0(zero)';
     expect(codeOf(late)).toEqual([-22, 0]);
     expect(codeOf(late, { faultNoWake: true })).toEqual([]);
   });
 
-  it('quirk user-exception-fatal: an illegal instruction ends the system', () => {
+  it('quirk user-exception-fatal, reference: an illegal instruction ends the system', () => {
     expect(codeOf('.word 0', { userExceptionFatal: true })).toEqual([]);
   });
 

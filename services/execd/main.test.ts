@@ -425,7 +425,7 @@ describe('crashes (sheet 60, section 6.7)', () => {
     expect(world.driver.sent.at(-1)?.slot).toBe(REPLY);
   });
 
-  it('quirk crash-fields: the record has none', () => {
+  it('quirk crash-fields, reference: the record has none', () => {
     expect(crashed({ crashFieldsEmpty: true }).records.map(([, , , fields]) => fields)).toEqual(['', '']);
     expect(crashed({}, execdReference()).records.map(([, , , fields]) => fields)).toEqual(['', '']);
   });
@@ -484,7 +484,7 @@ describe('metrics and spans (sheet 40, section 16; quirks metrics-unrouted, span
     ]);
   });
 
-  it('OBS-1: quirk span-requester-id: the requester’s half', () => {
+  it('OBS-1: quirk span-requester-id, reference: the requester’s half', () => {
     const world = new World().exec(1).run({ spanRequesterId: true });
     expect(world.metrics[0]).toBe('start 4ffb3f6900000001 1da4762d00000001 0 "execd.exec" "svc=execd\\n"');
     expect(world.metrics[2]).toBe('end 4ffb3f6900000001 0 "result=ok\\n"');
@@ -501,7 +501,7 @@ describe('metrics and spans (sheet 40, section 16; quirks metrics-unrouted, span
     expect(silent.exec(1).run().metrics).toEqual([]);
   });
 
-  it('quirk metrics-unrouted: a route query for each, and nothing is sent', () => {
+  it('quirk metrics-unrouted, reference: a route query for each, and nothing is sent', () => {
     const world = new World();
     world.metricsRoute = false;
     world.exec(1).exec(1, 'demo.testsvc').run({}, execdReference());

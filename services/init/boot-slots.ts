@@ -62,8 +62,11 @@ function* bootAttemptFailed(init: InitState): Call<null> {
 /** Section 8.2. */
 function* setActiveSlot(init: InitState, slot: number): Call<boolean> {
   const { sys } = init;
+  const clone = yield sys.capClone(InitSlot.REPLY_SOURCE);
+  if (clone < 0) return false;
   const budget = yield* budgetOf(sys, SET_ACTIVE_NS);
-  if ((yield sys.send(init.endpoint('bnd_req'), encodeSetActiveSlot(slot), 0, budget.deadline)) < 0) return false;
+  const request = encodeSetActiveSlot(slot);
+  if ((yield sys.send(init.endpoint('bnd_req'), request, 0, budget.deadline, clone)) < 0) return false;
   const frame = yield* awaitReply(init, isSetActiveReply, budget, CLOCK_EVERY);
   return frame !== null && frame[4] === 0 && frame[5] === slot;
 }

@@ -100,16 +100,16 @@ describe('routing (sheet 20, section 7.2)', () => {
     expect(ask('rngd', ['nobody'], verdict(0)).answers).toEqual([[NOT_FOUND, 0, 0]]);
   });
 
-  it('OBS-23: without an answer the contract denies; quirk route-fail-open allows', () => {
+  it('OBS-23: quirk route-fail-open, both: without an answer the contract denies, the reference allows', () => {
     expect(ask('rngd', ['logd'], () => []).answers).toEqual([[DENIED, 0, 0]]);
     expect(ask('rngd', ['logd'], () => [], { routeFailOpen: true }).answers).toEqual([[OK, 8, 5]]);
   });
 
-  it('quirk route-fail-open never opens bundlemgrd to execd', () => {
+  it('quirk route-fail-open, reference: it never opens bundlemgrd to execd', () => {
     expect(ask('bundlemgrd', ['execd'], () => [], { routeFailOpen: true }).answers).toEqual([[DENIED, 0, 0]]);
   });
 
-  it('COR-3: a late frame of another conversation denies nobody by contract and opens the route in the reference', () => {
+  it('COR-3: quirk route-fail-open, both: a late frame of another conversation denies nobody, or opens the route', () => {
     const late: Answer = (query) => [Uint8Array.from([0x55, 0x44, 1, 0x85, 0, 1, 0, 2]), reply(query, 1)];
     expect(ask('rngd', ['logd'], late).answers).toEqual([[DENIED, 0, 0]]);
     expect(ask('rngd', ['logd'], late, { routeFailOpen: true }).answers).toEqual([[OK, 8, 5]]);

@@ -68,7 +68,7 @@ describe('wiring tables (sheet 20, sections 4 and 5)', () => {
     }
   });
 
-  it('quirk metrics-unrouted: producers reach metricsd only by contract', () => {
+  it('quirk metrics-unrouted, both: producers reach metricsd only by contract', () => {
     const reach = (service: string, options: typeof CONTRACT) =>
       wiringOf(service, options).routes.find((route) => route.target === 'metricsd');
     expect(reach('execd', CONTRACT)).toEqual({ target: 'metricsd', send: 8, recv: 5 });
@@ -80,7 +80,7 @@ describe('wiring tables (sheet 20, sections 4 and 5)', () => {
     expect(reach('selftest-client', REFERENCE)).toBeDefined();
   });
 
-  it('quirk statefs-audit-lost: statefsd reaches logd only by contract', () => {
+  it('quirk statefs-audit-lost, both: statefsd reaches logd only by contract', () => {
     expect(slotsOf(wiringOf('statefsd', CONTRACT))).toContain(8);
     expect(slotsOf(wiringOf('statefsd', REFERENCE))).not.toContain(8);
   });

@@ -12,13 +12,23 @@ const U64 = 0xffff_ffff_ffff_ffffn;
 /** Monotonic nonces start, start+1, ... wrapping at 2^64 (COR-2). */
 export class NonceGen {
   #next: bigint;
+  #drawn = 0;
   constructor(start: bigint) {
     this.#next = start & U64;
   }
+  /** Nonces drawn. */
+  get count(): number {
+    return this.#drawn;
+  }
   next(): bigint {
     const nonce = this.#next;
-    this.#next = (nonce + 1n) & U64;
+    this.skip(1);
     return nonce;
+  }
+  /** Draws `n` at once. */
+  skip(n: number): void {
+    this.#next = (this.#next + BigInt(n)) & U64;
+    this.#drawn += n;
   }
 }
 

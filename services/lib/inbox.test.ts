@@ -10,7 +10,7 @@ const of = (kind: number) => (bytes: Uint8Array) => bytes[0] === kind;
 const none = () => false;
 
 describe('shared inbox', () => {
-  it('COR-3: a drain keeps what it does not know, whole, for its reader', () => {
+  it('COR-3: quirk inbox-discards, contract: a drain keeps what it does not know, whole, for its reader', () => {
     const inbox = new Inbox(SLOT, false);
     const foreign = frame(2, 300);
     const run = script(
@@ -24,7 +24,7 @@ describe('shared inbox', () => {
     expect(taken.result).toEqual(foreign);
   });
 
-  it('quirk inbox-discards: drops it, with the small buffer of the reader', () => {
+  it('quirk inbox-discards, reference: drops it, with the small buffer of the reader', () => {
     const inbox = new Inbox(SLOT, true);
     const run = script((sys) => inbox.drain(sys, 4, 64, none), [delivers(frame(2)), delivers(frame(3)), WOULD_BLOCK]);
     expect(run).toMatchObject({ result: 2, notes: [] });

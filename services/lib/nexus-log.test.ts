@@ -141,7 +141,7 @@ describe('sink slots (sheet 40, sections 9.3 and 9.4)', () => {
     ]);
   });
 
-  it('quirk silent-sink, inbox-discards: the reference reads no clock and no acks', () => {
+  it('quirk silent-sink, reference: it reads no clock and no acks', () => {
     const run = configured((log) => log.info('a', 'text'), [0, 20, 15, delivers(LIMITED), WOULD_BLOCK], REFERENCE);
     expect(run.calls.slice(3)).toEqual(['recv 5 now|cut 64B', 'recv 5 now|cut 64B']);
     expect(run.notes).toEqual([]);
@@ -238,7 +238,7 @@ describe('losses (quirks.md, silent-sink)', () => {
   const line = (log: NexusLog) => log.info('a', 'text');
   const DEGRADED = 'print svc: log sink degraded\n';
 
-  it('OBS-15: a clone, a full queue and a dead endpoint are counted by cause and said once', () => {
+  it('OBS-15: quirk silent-sink, contract: a clone, a full queue and a dead endpoint are counted by cause and said once', () => {
     const run = configured(
       function* (log) {
         for (let i = 0; i < 4; i++) yield* line(log);
@@ -267,7 +267,7 @@ describe('losses (quirks.md, silent-sink)', () => {
     ]);
   });
 
-  it('quirk silent-sink: nothing is said or counted, and the clone of a failed send leaks (Q-8)', () => {
+  it('quirk silent-sink, reference: nothing is said or counted, and the clone of a failed send leaks (Q-8)', () => {
     const run = configured(line, [0, 20, WOULD_BLOCK, WOULD_BLOCK], REFERENCE);
     expect(run.calls).toEqual(['print [INFO a] text\n', 'clone 6', 'send 8 now 15B move 20', 'recv 5 now|cut 64B']);
     expect(run.notes).toEqual([]);

@@ -31,7 +31,7 @@ describe('journal (sheet 40, section 4; vectors of 18.1)', () => {
     expect(j.stats()).toMatchObject({ dropped: 1, usedRecords: 2, usedBytes: 154 });
   });
 
-  it('LOG-1: the budget bounds what is kept, and eviction makes room for ever', () => {
+  it('LOG-1: quirk lifetime-budget, contract: the budget bounds what is kept, and eviction makes room for ever', () => {
     const j = journal({ capRecords: 2, capBytes: 200, budgetBytes: 220 });
     const ids = Array.from({ length: 400 }, (_, i) => j.append(sid(1), at(i), body('s', 'm')));
     expect(ids).toEqual(Array.from({ length: 400 }, (_, i) => i + 1));
@@ -42,7 +42,7 @@ describe('journal (sheet 40, section 4; vectors of 18.1)', () => {
     expect(tight.append(sid(1), at(4), body('scope', 'message'))).toBeNull();
   });
 
-  it('quirk lifetime-budget: refuses for ever once the budget is spent', () => {
+  it('quirk lifetime-budget, reference: refuses for ever once the budget is spent', () => {
     const j = journal({ capRecords: 2, capBytes: 200, budgetBytes: 220, lifetimeBudget: true });
     const ids = Array.from({ length: 6 }, (_, i) => j.append(sid(1), at(i), body('s', 'm')));
     expect(ids).toEqual([1, 2, 3, null, null, null]);

@@ -102,7 +102,7 @@ describe('executed vectors of 18.1, OS path', () => {
     expect(u32(bench.send(stats()), 33)).toBe(352);
   });
 
-  it('quirk receive-cut: a legal frame that was cut is INVALID_ARGS, an over-cap one stays OVER_LIMIT', () => {
+  it('quirk receive-cut, reference: a legal frame that was cut is INVALID_ARGS, an over-cap one stays OVER_LIMIT', () => {
     const bench = new Bench();
     const legal = append({ version: 2, nonce: 1n, fields: new Uint8Array(512) });
     expect(bench.send(legal.subarray(0, 512))[4]).toBe(AppendStatus.INVALID_ARGS);
@@ -305,21 +305,21 @@ describe('pages (sheet 40, section 2.6)', () => {
     return bench;
   }
 
-  it('LOG-8: ends before a record that does not fit, so that a pager sees every record', () => {
+  it('LOG-8: quirk query-skips, contract: ends before a record that does not fit, so that a pager sees every record', () => {
     const bench = three(false);
     const page = pageRecords(bench.send(query(0n, 8)));
     expect(page.map((r) => r.id)).toEqual([1n]);
     expect(bench.records().map((r) => r.id)).toEqual([1n, 2n, 3n]);
   });
 
-  it('quirk query-skips: leaves it out and a pager never sees it (Q-5)', () => {
+  it('quirk query-skips, reference: leaves it out and a pager never sees it (Q-5)', () => {
     const bench = three(true);
     const frame = bench.send(query(0n, 8));
     expect(pageRecords(frame).map((r) => r.id)).toEqual([1n, 3n]);
     expect(bench.records().map((r) => r.id)).toEqual([1n, 3n]);
   });
 
-  it('quirk query-skips: the executed page of 354 bytes', () => {
+  it('quirk query-skips, reference: the executed page of 354 bytes', () => {
     const bench = new Bench({ querySkips: true });
     const big = { scope: 's', message: new Uint8Array(128), fields: new Uint8Array(128) };
     bench.append(big);
@@ -449,7 +449,7 @@ describe('end to end (sheet 40, section 18.2)', () => {
     expect([last.scope, last.message, last.fields].map(text)).toEqual([full.scope, full.message, full.fields]);
   });
 
-  it('LOG-1: goes on after the lifetime budget; quirk lifetime-budget: OVER_LIMIT for ever (Q-11)', () => {
+  it('LOG-1: quirk lifetime-budget, both: goes on after the budget, or answers OVER_LIMIT for ever (Q-11)', () => {
     for (const lifetimeBudget of [false, true]) {
       const bench = new Bench({ lifetimeBudget }, { ...JOURNAL_LIMITS, capBytes: 200, budgetBytes: 220 });
       const answers = Array.from({ length: 5 }, () => bench.append({ scope: 's', message: 'm' })[4]);

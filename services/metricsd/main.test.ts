@@ -189,7 +189,7 @@ describe('start-up (sheet 40, 12.1)', () => {
     expect(bench.now).toBeLessThan(MS);
   });
 
-  it('quirk ready-before-proof: says ready before anything was logged', () => {
+  it('quirk ready-before-proof, reference: says ready before anything was logged', () => {
     const bench = new Bench();
     bench.logAck = never;
     bench.boot({ readyBeforeProof: true });
@@ -273,13 +273,13 @@ describe('loop (sheet 40, 12.2)', () => {
     expect(bench.uart.filter((line) => line.startsWith('[INFO'))).toHaveLength(1);
   });
 
-  it('quirk no-reject-counters: only the markers', () => {
+  it('quirk no-reject-counters, reference: only the markers', () => {
     const bench = new Bench().request(ping(1).subarray(0, 7)).boot({ countRejects: false });
     expect(bench.uart).toContain('metricsd: reject invalid_args');
     expect(bench.notes.size).toBe(0);
   });
 
-  it('COR-1: an undecodable request gets its own nonce back; quirk error-drops-nonce: 0', () => {
+  it('COR-1: quirk error-drops-nonce, both: an undecodable request gets its own nonce back, or 0', () => {
     const bad = ping(7).fill(9, 3, 4);
     expect(new Bench().request(bad).boot().replies.at(-1)?.frame).toEqual([0x4d, 0x54, 1, 0x89, 1, 7, 0, 0, 0]);
     const quirky = new Bench().request(bad).boot({ errorDropsNonce: true });
@@ -601,7 +601,7 @@ describe('retention, unacknowledged (quirk wal-unacknowledged)', () => {
     expect(bench.replies).toHaveLength(40);
   });
 
-  it('keeps nothing that it does not know on the inbox (quirk inbox-discards)', () => {
+  it('quirk inbox-discards, reference: keeps nothing that it does not know on the inbox', () => {
     const bench = new Bench();
     bench.push(5, encodeStatusReply(OP_PUT, STATUS_OK, statefsNonce(99n)));
     bench.request(counter(1)).boot({}, REFERENCE);

@@ -75,7 +75,7 @@ describe('texts (sheet 40, 12.3 and 12.4)', () => {
   });
 });
 
-describe('redaction (quirk no-redaction)', () => {
+describe('redaction', () => {
   it('OBS-18: every listed word makes a key secret, alone, in company and in any case', () => {
     for (const word of SECRET_WORDS) {
       for (const key of [word, `user.${word}`, `${word}-id`, `a_${word.toUpperCase()}_b`, ` ${word} `]) {
@@ -98,7 +98,7 @@ describe('redaction (quirk no-redaction)', () => {
     expect(redactAttrs('')).toBe('');
   });
 
-  it('OBS-18: the secret is in neither the log line nor the record; the reference shows it', () => {
+  it('OBS-18: quirk no-redaction, both: the secret is in neither the log line nor the record; the reference shows it', () => {
     const span = ended({ start: bytes('user=u\nSession_Token=s3cr3t\n'), end: bytes('api_key=s3cr3t\r\nok=1\n') });
     const kept = spanTexts(span, true);
     expect(kept.log + kept.record).not.toContain('s3cr3t');

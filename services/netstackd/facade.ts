@@ -60,6 +60,7 @@ export class Facade {
   readonly #tables = new SocketTables();
   readonly #errorDropsNonce: boolean;
   readonly #said = new Set<OnceLine>();
+  #changes = 0;
   /** WRITE on a loopback stream whose other end is closed. */
   readonly #peerClosed = answer(Status.IO);
 
@@ -68,6 +69,11 @@ export class Facade {
     this.#net = net;
     this.#heap = heap;
     this.#errorDropsNonce = options.errorDropsNonce;
+  }
+
+  /** Requests so far that may have changed something here or in the stack, except for its pseudo-random numbers. */
+  get changes(): number {
+    return this.#changes;
   }
 
   /** Executes a request. `canReply`: a reply capability came with it. */
@@ -83,6 +89,7 @@ export class Facade {
       return { reply: encodeReject(request), after: null };
     }
     const result = yield* this.#execute(request);
+    if (!leavesAll(request.op, result)) this.#changes += 1;
     yield* this.#net.news();
     const dropped = this.#errorDropsNonce && result === this.#peerClosed;
     const reply = encodeResponse(request.op, result, dropped ? null : request.nonce);
@@ -268,6 +275,11 @@ export class Facade {
   *#afford(fault: HeapFault | null): Call<void> {
     if (fault !== null) yield* exhausted(this.#sys, NETSTACKD, this.#heap, fault);
   }
+}
+
+/** Nothing had come: the question leaves everything as it was. */
+function leavesAll(op: Op, { status }: Answer): boolean {
+  return status === Status.WOULD_BLOCK && (op === Op.ACCEPT || op === Op.READ || op === Op.UDP_RECV_FROM);
 }
 
 function errorAnswer(error: NetError): Answer {

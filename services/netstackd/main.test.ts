@@ -48,7 +48,7 @@ describe('start-up on kernel, card and user network (sheet 70, section 4)', () =
     ]);
   });
 
-  it('contract: the DNS marker comes from an answer', () => {
+  it('quirk dns-unchecked, contract: the DNS marker comes from an answer', () => {
     const world = new NetWorld();
     world.run(3 * SECOND);
     expect(world.lines).toEqual([...UP, ...BOUND, 'SELFTEST: net udp dns ok', ...FACADE]);
@@ -56,7 +56,21 @@ describe('start-up on kernel, card and user network (sheet 70, section 4)', () =
     expect(answers.length).toBeGreaterThan(0);
   });
 
-  it('contract: no answer, no marker', () => {
+  it('quirk dns-unchecked, contract: an answer without an address is none', () => {
+    const world = new NetWorld({ networkOptions: { dns: 'answer', names: [] } });
+    world.run(5 * SECOND);
+    const answers = packets(world, 'rx').filter((frame) => frame.slice(84).startsWith('1234'));
+    expect(answers.length).toBeGreaterThan(0);
+    expect(world.lines).toEqual([
+      ...UP,
+      ...BOUND,
+      'netstackd: udp dns rx other',
+      'netstackd: udp dns unavailable (fallback dhcp proof)',
+      ...FACADE,
+    ]);
+  });
+
+  it('quirk dns-unchecked, contract: no answer, no marker', () => {
     const world = new NetWorld({ networkOptions: { dns: 'foreign-late', names: [] } });
     world.run(1 * SECOND);
     expect(world.lines).not.toContain('SELFTEST: net udp dns ok');
@@ -393,7 +407,7 @@ describe('facade on the kernel (sheet 70, section 6)', () => {
   it.each([
     [true, ['9c96', '9c96']],
     [false, ['9c96', '9c97']],
-  ])('connect-port-reuse %s: local ports of two connections', (connectPortReuse, ports) => {
+  ])('quirk connect-port-reuse, both: %s: local ports of two connections', (connectPortReuse, ports) => {
     const world = new NetWorld({ netstackd: { connectPortReuse } });
     const connect: FacadeRequest = { op: Op.CONNECT, ip: ipv4(10, 0, 2, 2), port: port(80), nonce: null };
     answers(world, [connect, connect]);

@@ -2,6 +2,7 @@
  * netstackd, the network service (sheet 70): brings the card up, gets an address, then serves the facade, one request per
  * turn of its loop. A turn polls the stack at real time and looks for a request.
  */
+import { Lap } from '../../kernel-model/sys.ts';
 import type { Program, Sys } from '../../kernel-model/sys.ts';
 import { serviceProgram } from '../lib/entry.ts';
 import type { ServiceEnd } from '../lib/entry.ts';
@@ -9,6 +10,7 @@ import { movedSlot, recv, replyAndClose, WOULD_BLOCK, yieldForever } from '../li
 import type { Call } from '../lib/ipc.ts';
 import { Facade, NETSTACKD } from './facade.ts';
 import { Heap } from './heap.ts';
+import { MS } from './net.ts';
 import type { Net } from './net.ts';
 import { NETSTACKD_CONTRACT } from './options.ts';
 import type { NetstackdOptions } from './options.ts';
@@ -20,6 +22,8 @@ import { startUp } from './start-up.ts';
  */
 export const REQUEST_SLOT = 5;
 const REQUEST_SLOTS: readonly number[] = [REQUEST_SLOT];
+/** A facade operation may poll the stack that far ahead of its time. */
+const AHEAD_MS = 2;
 
 /** The service as a task program. */
 export function netstackdProgram(options: NetstackdOptions = NETSTACKD_CONTRACT): Program {
@@ -36,7 +40,12 @@ export function netstackdProgram(options: NetstackdOptions = NETSTACKD_CONTRACT)
 /** Section 6.6. An idle turn is one round of a kernel poll, so that idle turns can be skipped. */
 function* serve(sys: Sys, net: Net, facade: Facade, options: NetstackdOptions): Call<never> {
   let saidFirst = false;
+  // Clients ask whether something has come until it has: turns of a quiet stack that change nothing repeat each other.
+  const lap = new Lap(Infinity, [net.stack.prng]);
   for (;;) {
+    lap.state = facade.changes;
+    lap.until = (net.stack.pollAt - AHEAD_MS) * MS;
+    yield sys.lap(lap);
     const now = yield* net.ms();
     net.poll(now);
     yield* net.news();

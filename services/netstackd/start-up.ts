@@ -5,11 +5,12 @@
 import type { Sys } from '../../kernel-model/sys.ts';
 import { formatIpv4, ipv4 } from '../../sim/net/address.ts';
 import type { Ipv4 } from '../../sim/net/address.ts';
-import { DNS_PORT } from '../../sim/net/dns.ts';
+import { DNS_PORT, DnsRcode, DnsType, decodeDns } from '../../sim/net/dns.ts';
 import { yields } from '../lib/ipc.ts';
 import type { Call } from '../lib/ipc.ts';
 import { VirtioNetDriver } from '../lib/virtio-net-driver.ts';
 import { UdpSocket } from './datagram-sockets.ts';
+import type { Datagram } from './datagram-sockets.ts';
 import { sameConfig } from './dhcp-client.ts';
 import type { DhcpConfig } from './dhcp-client.ts';
 import { exhausted, LISTEN_BUFFER, TCP_SOCKET_BYTES, UDP_BUFFER } from './heap.ts';
@@ -186,8 +187,7 @@ function* awaitDns(sys: Sys, net: Net, socket: UdpSocket, reference: boolean): C
     for (let r = 0; r < DNS_RECEIVES; r++) {
       const datagram = socket.recv();
       if (datagram === null) break;
-      const { ip, payload } = datagram;
-      if (DNS_SERVERS.includes(ip) && payload[0] === DNS_QUERY[0] && payload[1] === DNS_QUERY[1]) return true;
+      if (reference ? carriesId(datagram) : resolves(datagram)) return true;
       if (!saidOther) yield sys.println('netstackd: udp dns rx other');
       saidOther = true;
     }
@@ -202,4 +202,17 @@ function* awaitDns(sys: Sys, net: Net, socket: UdpSocket, reference: boolean): C
     i += pollsPerRound * (yield* net.idle({ rounds, untilMs, pollsPerRound, extraInstructions }));
   }
   return false;
+}
+
+/** What the reference takes for an answer: a server's address and the transaction id, whatever else it says. */
+function carriesId({ ip, payload }: Datagram): boolean {
+  return DNS_SERVERS.includes(ip) && payload[0] === DNS_QUERY[0] && payload[1] === DNS_QUERY[1];
+}
+
+/** The contract (quirks.md, dns-unchecked): a server's own answer to the question, with an address in it. */
+function resolves(datagram: Datagram): boolean {
+  if (!carriesId(datagram) || datagram.port !== DNS_PORT) return false;
+  const message = decodeDns(datagram.payload);
+  if (typeof message === 'string' || !message.response || message.rcode !== DnsRcode.NOERROR) return false;
+  return message.answers.some(({ type }) => type === DnsType.A);
 }

@@ -187,14 +187,14 @@ describe('rules (sheet 30, sections 3 and 4)', () => {
 describe('CHECK_CAP about somebody else (quirk cap-check-subject)', () => {
   const other = checkCap(sid('netstackd'), 'ipc.core');
 
-  it('OBS-1: is denied as a spoof, although the sender holds the capability', () => {
+  it('OBS-1: quirk cap-check-subject, contract: is denied as a spoof, although the sender holds the capability', () => {
     expect(decision(base(), other, sid('selftest-client'))).toBe('deny');
     expect(decision(base(), checkCap(sid('selftest-client'), 'ipc.core'), sid('selftest-client'))).toBe('allow');
     expect(decision(base(), checkCap(sid('selftest-client'), 'ipc.core'), ALIAS_SELFTEST)).toBe('allow');
     expect(decision(base(), checkCap(ALIAS_SELFTEST, 'ipc.core'), sid('selftest-client'))).toBe('allow');
   });
 
-  it('with the quirk is evaluated for the sender', () => {
+  it('quirk cap-check-subject, reference: is evaluated for the sender', () => {
     expect(decision(base(), other, sid('selftest-client'), false, true)).toBe('allow');
     expect(decision(base(), checkCap(sid('netstackd'), 'device.mmio.blk'), sid('statefsd'), false, true)).toBe('allow');
   });

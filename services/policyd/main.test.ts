@@ -485,7 +485,7 @@ describe('decisions and their records', () => {
     ]);
   });
 
-  it('each quirk alone changes only its own part', () => {
+  it('quirk cap-check-subject, both: a question about somebody else is a spoof, or one about the sender', () => {
     const other = checkCap(sid('netstackd'), 'ipc.core');
     const asSender = { ...CONTRACT, capCheckAsSender: true };
     expect(statuses(collect(new Bench(CONTRACT).wire(), 'selftest-client', 'service', other))).toEqual([DENY]);
@@ -587,7 +587,7 @@ describe('transport to logd (sheet 30, section 6.3)', () => {
     }
   });
 
-  it('COR-3: the stash is bounded and counts what it loses; quirk inbox-discards loses all without a trace', () => {
+  it('COR-3: quirk inbox-discards, both: the stash is bounded and counts what it loses; the reference loses all without a trace', () => {
     const strangers = Array.from({ length: 7 }, (_, i) => ack(BigInt(1000 + i)));
     const notes = (options: PolicydOptions): (readonly [string, string | number])[] => {
       const bench = new Bench(options).wire(({ nonce }) => [...strangers, ack(nonce)]);

@@ -15,6 +15,7 @@ const OPTIONS: SelftestOptions = {
   childExitUnchecked: false,
   helloElf: helloElf(),
   waitByRounds: false,
+  receiveMax: 8192,
   silentSink: false,
   inboxDiscards: false,
 };
@@ -83,7 +84,7 @@ describe('S35', () => {
     expect([...sent[0]!]).toEqual([0x45, 0x58, 1, 1, 1, 4, 15, ...Buffer.from('selftest-client')]);
   });
 
-  it('no fake success: routing needs the slots that are used; quirk routing-unchecked: nothing', () => {
+  it('quirk routing-unchecked, both: routing needs the slots that are used, or nothing', () => {
     const peers: Peers = { execd: () => spawned(34), route: [9, 9] };
     expect(run(execHello, peers)[0][0]).toBe('SELFTEST: ipc routing execd FAIL');
     expect(run(execHello, peers, { routingUnchecked: true })[0][0]).toBe('SELFTEST: ipc routing execd ok');
@@ -117,7 +118,7 @@ const ends = (pid: number, code: number) => (op: number) =>
   op === 1 ? spawned(pid) : encodeReply(waitReply(0, pid, code));
 
 describe('S36', () => {
-  it('prints the code; child exit ok needs code 0 (no fake success; quirk child-exit-unchecked: nothing)', () => {
+  it('prints the code; child exit ok needs code 0 ; quirk child-exit-unchecked, both: or nothing', () => {
     const [lines, , sent] = run(execExit0, { execd: ends(35, 0) });
     expect(lines).toEqual(['execd: child exited pid=35 code=0', 'SELFTEST: child exit ok']);
     expect([...sent[1]!]).toEqual([0x45, 0x58, 1, 3, 35, 0, 0, 0]);

@@ -49,6 +49,7 @@ function steps(options: NetWorldOptions, routed = ROUTES): { address: Ipv4 | nul
         childExitUnchecked: false,
         helloElf: new Uint8Array(0),
         waitByRounds: false,
+        receiveMax: 8192,
         silentSink: false,
         inboxDiscards: false,
       });

@@ -62,6 +62,8 @@ export interface SelftestOptions {
   readonly childExitUnchecked: boolean;
   /** The payload of S35, as execd has it; its header is printed. */
   readonly helloElf: Uint8Array;
+  /** Receive buffer of the client of vfsd, bytes: 8192, with quirk receive-cut 512. */
+  readonly receiveMax: number;
   /** quirk silent-sink. */
   readonly silentSink: boolean;
   /** quirk inbox-discards. */

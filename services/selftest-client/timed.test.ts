@@ -54,6 +54,7 @@ function run(change: (reply: TimedReply) => Uint8Array | null, at: number): [Tim
         childExitUnchecked: false,
         helloElf: new Uint8Array(0),
         waitByRounds: false,
+        receiveMax: 8192,
         silentSink: false,
         inboxDiscards: false,
       }),

@@ -63,5 +63,7 @@ function* read(state: SelftestState, route: Route, handle: number, bytes: number
 
 function* call(state: SelftestState, route: Route, frame: Uint8Array): Call<Uint8Array | null> {
   if ((yield* send(state.sys, route.send, frame, 'forever')) < 0) return null;
-  return (yield* recv(state.sys, route.recv, 'forever')) < 0 ? null : state.sys.message.payload;
+  return (yield* recv(state.sys, route.recv, 'forever', state.options.receiveMax)) < 0
+    ? null
+    : state.sys.message.payload;
 }

@@ -122,6 +122,7 @@ const selftestOptions: SelftestOptions = {
   childExitUnchecked: false,
   helloElf: new Uint8Array(0),
   waitByRounds: false,
+  receiveMax: 8192,
   silentSink: false,
   inboxDiscards: false,
 };

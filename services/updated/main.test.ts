@@ -255,7 +255,7 @@ describe('handlers (section 4)', () => {
     }
   });
 
-  it('frames of others in front of the reply: kept under the contract, dropped with inbox-discards', () => {
+  it('quirk inbox-discards, both: frames of others in front of the reply are kept, or dropped', () => {
     for (const options of [UPDATED_CONTRACT, UPDATED_REFERENCE]) {
       const driver = bench();
       const answer = driver.onSend;

@@ -1,5 +1,5 @@
 /**
- * Packet faults as plain data: what happens to the n-th frame of a direction. Frames are counted where they pass between
+ * Packet faults as plain data: what happens to the n-th frame of a direction, or to the n-th that holds certain bytes. Frames are counted where they pass between
  * card and wire, so a `packet` event of the card shows what the guest sent, and what it got after the faults.
  */
 import type { Clock } from '../clock.ts';
@@ -20,12 +20,16 @@ export type PacketAction =
   | { readonly action: 'reorder'; readonly behind: number }
   /** The byte at `offset` (counted round the frame's end) is exclusive-ored with `mask`. */
   | { readonly action: 'corrupt'; readonly offset: number; readonly mask: number }
+  /** `bytes` are written over it at `offset`; what would lie beyond its end is left out. */
+  | { readonly action: 'alter'; readonly offset: number; readonly bytes: Uint8Array }
   /** Only its first `length` bytes come. */
   | { readonly action: 'truncate'; readonly length: number };
 
 /** A fault: the frames it hits and what it does. Several on one frame act in order; `drop` ends it. */
 export type PacketFault = PacketAction & {
   readonly direction: PacketDirection;
+  /** Only frames with these bytes somewhere in them are counted and hit; all when missing. */
+  readonly has?: Uint8Array;
   /** The first frame hit, counted from 1. */
   readonly packet: number;
   /** How many frames in a row are hit; 1 when missing. */
@@ -56,6 +60,8 @@ export function packetFaultProblem(fault: PacketFault): string | null {
     case 'corrupt':
       if (!within(fault.offset, 0, PACKET_NUMBER_MAX)) return `offset must be 0 to ${PACKET_NUMBER_MAX}`;
       return within(fault.mask, 1, 0xff) ? null : 'mask must be 1 to 255';
+    case 'alter':
+      return within(fault.offset, 0, PACKET_NUMBER_MAX) ? null : `offset must be 0 to ${PACKET_NUMBER_MAX}`;
     case 'truncate':
       return within(fault.length, 1, PACKET_NUMBER_MAX) ? null : `length must be 1 to ${PACKET_NUMBER_MAX}`;
   }
@@ -74,13 +80,18 @@ interface Waiting {
   readonly timeout: ScheduledEvent;
 }
 
+/** A fault and the frames that it has counted. */
+interface Counted {
+  readonly fault: PacketFault;
+  seen: number;
+}
+
 /** One direction of one wire. */
 export class PacketFaultGate {
-  readonly #faults: readonly PacketFault[];
+  readonly #faults: readonly Counted[];
   readonly #direction: PacketDirection;
   readonly #context: PacketFaultContext;
   readonly #forward: (frame: Uint8Array) => void;
-  #passed = 0;
   #waiting: Waiting[] = [];
   #held = 0;
 
@@ -91,7 +102,7 @@ export class PacketFaultGate {
     context: PacketFaultContext,
     forward: (frame: Uint8Array) => void,
   ) {
-    this.#faults = faults.filter((fault) => fault.direction === direction);
+    this.#faults = faults.filter((fault) => fault.direction === direction).map((fault) => ({ fault, seen: 0 }));
     this.#direction = direction;
     this.#context = context;
     this.#forward = forward;
@@ -99,18 +110,20 @@ export class PacketFaultGate {
 
   /** A frame comes to the gate. Its bytes are not changed in place. */
   pass(frame: Uint8Array): void {
-    this.#passed += 1;
     if (this.#faults.length === 0) {
       this.#forward(frame);
       return;
     }
-    const number = this.#passed;
     let bytes = frame;
     let copies = 1;
     let delay = 0;
     let behind = 0;
-    for (const fault of this.#faults) {
-      if (number < fault.packet || number >= fault.packet + (fault.count ?? 1)) continue;
+    for (const entry of this.#faults) {
+      const { fault } = entry;
+      if (fault.has !== undefined && !contains(frame, fault.has)) continue;
+      entry.seen += 1;
+      const number = entry.seen;
+      if (copies === 0 || number < fault.packet || number >= fault.packet + (fault.count ?? 1)) continue;
       this.#report(number, frame, fault);
       switch (fault.action) {
         case 'drop':
@@ -128,10 +141,12 @@ export class PacketFaultGate {
         case 'corrupt':
           bytes = corrupted(bytes, fault.offset, fault.mask);
           break;
+        case 'alter':
+          bytes = altered(bytes, fault.offset, fault.bytes);
+          break;
         case 'truncate':
           bytes = bytes.subarray(0, fault.length);
       }
-      if (copies === 0) break;
     }
     // Whoever waits is overtaken by this frame even when it is lost: it is places on the wire that count.
     const waiting = this.#waiting;
@@ -202,6 +217,8 @@ function describe(action: PacketAction): string {
       return `behind the next ${action.behind}`;
     case 'corrupt':
       return `byte ${action.offset} ^ 0x${action.mask.toString(16)}`;
+    case 'alter':
+      return `${action.bytes.length} bytes at ${action.offset} written over`;
     case 'truncate':
       return `cut to ${action.length} bytes`;
   }
@@ -212,6 +229,22 @@ function corrupted(frame: Uint8Array, offset: number, mask: number): Uint8Array 
   const at = offset % bytes.length;
   if (bytes.length > 0) bytes[at] = (bytes[at] ?? 0) ^ mask;
   return bytes;
+}
+
+function altered(frame: Uint8Array, offset: number, over: Uint8Array): Uint8Array {
+  const bytes = frame.slice();
+  if (offset < bytes.length) bytes.set(over.subarray(0, bytes.length - offset), offset);
+  return bytes;
+}
+
+/** True when `part` stands somewhere in the frame. */
+function contains(frame: Uint8Array, part: Uint8Array): boolean {
+  for (let at = 0; at + part.length <= frame.length; at += 1) {
+    let i = 0;
+    while (i < part.length && frame[at + i] === part[i]) i += 1;
+    if (i === part.length) return true;
+  }
+  return false;
 }
 
 function within(value: number, low: number, high: number): boolean {

@@ -21,19 +21,27 @@ export function latencyProblem({ minNs, maxNs }: Latency): string | null {
   return `latency must be whole ns, 0 <= min <= max <= ${LATENCY_MAX_NS}`;
 }
 
+/** The clock on which frames arrive, where it is not the sender's, and what its time is behind the sender's, ns. */
+export interface FarClock {
+  readonly clock: Clock;
+  readonly behindNs: number;
+}
+
 /** One direction of a wire. */
 export class DelayLine {
   readonly #latency: Latency;
   readonly #clock: Clock;
   readonly #stream: Stream;
+  readonly #far: FarClock;
   #inFlight = 0;
   #lastAt = 0;
 
-  /** The stream is drawn from only when there is a choice, once per frame. */
-  constructor(latency: Latency, clock: Clock, stream: Stream) {
+  /** `clock` is the sender's. The stream is drawn from only when there is a choice, once per frame. */
+  constructor(latency: Latency, clock: Clock, stream: Stream, far: FarClock = { clock, behindNs: 0 }) {
     this.#latency = latency;
     this.#clock = clock;
     this.#stream = stream;
+    this.#far = far;
   }
 
   /** True when frames need no time at all. */
@@ -49,7 +57,7 @@ export class DelayLine {
     // Not before the frame in front; the clock fires equal times in scheduling order.
     this.#lastAt = Math.max(this.#clock.now + takes, this.#lastAt);
     this.#inFlight += 1;
-    this.#clock.schedule(this.#lastAt, () => {
+    this.#far.clock.schedule(this.#lastAt - this.#far.behindNs, () => {
       this.#inFlight -= 1;
       arrive();
     });

@@ -146,7 +146,8 @@ describe('link', () => {
   /** Two cards on one clock; the rigs' own clocks stand still. */
   function linked(faults: NetworkOptions['faults'] = []) {
     const clock = new Clock();
-    const link = new EthernetLink(clock, new Streams(1, 0), { minNs: 100, maxNs: 100 });
+    const places = { a: { clock, powerOnNs: 0 }, b: { clock, powerOnNs: 0 } };
+    const link = new EthernetLink(places, new Streams(1, 0), { minNs: 100, maxNs: 100 });
     const a = driver();
     const b = driver();
     const context = { clock, trace: new Trace(clock) };
@@ -199,6 +200,36 @@ describe('link', () => {
     run(100);
     expect(a.received()).toEqual([]);
     expect(again.received()).toEqual([PING]);
+  });
+
+  it('adds up the power-on times of two clocks; what is sent before the other is on is lost, and the sender notes it', () => {
+    const far = new Clock();
+    const near = new Clock();
+    const trace = new Trace(near);
+    const notes: string[] = [];
+    trace.listen((event) => {
+      if (event.kind === 'note') notes.push(`${event.service} ${event.name}: ${event.value}`);
+    });
+    const places = { a: { clock: near, powerOnNs: 0 }, b: { clock: far, powerOnNs: 1000 } };
+    let sent = 0;
+    const link = new EthernetLink(places, new Streams(1, 0), { minNs: 100, maxNs: 100 }, () => (sent += 1));
+    const a = driver();
+    const b = driver();
+    connectToLink(link, 'a', [], { clock: near, trace, card: a.card });
+    connectToLink(link, 'b', [], { clock: far, trace: new Trace(far), card: b.card });
+    near.advance(999);
+    a.send(DISCOVER);
+    expect([link.lost, sent]).toEqual([1, 0]);
+    expect(notes).toEqual(['network frame-lost: the other board is off']);
+    near.advance(1);
+    a.send(PING);
+    expect([link.lost, sent]).toEqual([1, 1]);
+    expect(far.next).toBe(100);
+    far.advance(100);
+    far.runDue();
+    expect(b.received()).toEqual([PING]);
+    b.send(DISCOVER);
+    expect(near.next).toBe(1200);
   });
 
   it('has faults of its own at each end', () => {

@@ -75,7 +75,11 @@ export function connectToLink(
   faults: readonly PacketFault[],
   context: Pick<NetworkContext, 'clock' | 'trace' | 'card'>,
 ): void {
-  plugCard(faults, context, (deliver) => link.connect(end, { deliver }));
+  const { trace } = context;
+  const lost = (value: string): void => {
+    if (trace.on) trace.emit({ kind: 'note', service: 'network', name: 'frame-lost', value });
+  };
+  plugCard(faults, context, (deliver) => link.connect(end, { deliver, lost }));
 }
 
 function plugCard(

@@ -54,6 +54,21 @@ describe('pcap', () => {
     );
   });
 
+  it('adds what lies before an event at the moment it comes', () => {
+    const trace = new Trace({ now: 5000 });
+    const chunks: Uint8Array[] = [];
+    let before = 0;
+    trace.listen(pcapView((chunk) => chunks.push(chunk), { offsetNs: () => before }));
+    const packet = { kind: 'packet', device: 'virtio-net', dir: 'tx', bytes: Uint8Array.of(1) } as const;
+    trace.emit(packet);
+    before = 2_000_000_000;
+    trace.emit(packet);
+    expect(parsePcap(join(chunks))).toMatchObject([
+      { seconds: 0, ns: 5000 },
+      { seconds: 2, ns: 5000 },
+    ]);
+  });
+
   it('cuts frames at the snap length and keeps their length', () => {
     const file = join([pcapHeader(), pcapRecord(0, new Uint8Array(PCAP_SNAPLEN + 5))]);
     expect(parsePcap(file)).toMatchObject([{ length: PCAP_SNAPLEN + 5, bytes: { length: PCAP_SNAPLEN } }]);

@@ -57,15 +57,17 @@ export interface PcapOptions {
   readonly resolution?: PcapResolution;
   /** Whole seconds added to every time stamp: Unix time at power-on; 0 when missing. */
   readonly epochSeconds?: number;
+  /** Virtual ns added to an event's time when it comes: the boots before this one, or a machine's late power-on. */
+  readonly offsetNs?: () => number;
 }
 
 /** A listener that hands out a file piece by piece: its header at once, then a record per `packet` event. */
 export function pcapView(sink: (chunk: Uint8Array) => void, options: PcapOptions = {}): TraceListener {
-  const { resolution = 'us', epochSeconds = 0 } = options;
+  const { resolution = 'us', epochSeconds = 0, offsetNs } = options;
   sink(pcapHeader(resolution));
   return (event) => {
     if (event.kind !== 'packet') return;
-    sink(pcapRecord(event.t, event.bytes, resolution, epochSeconds));
+    sink(pcapRecord(event.t + (offsetNs?.() ?? 0), event.bytes, resolution, epochSeconds));
   };
 }
 

@@ -231,6 +231,23 @@ describe('requests', () => {
     rig.memory.slice(BODY, 20).fill(0xcc);
     request(8, 0, [r(20)]);
     expect([...rig.memory.slice(BODY, 7)]).toEqual([...'nexus'].map((char) => char.charCodeAt(0)).concat(0, 0xcc));
+    const long = ready(new SparseBlockImage(), { serial: '0123456789abcdefghijKLMN' });
+    long.rig.memory.slice(BODY, 64).fill(0xcc);
+    expect(long.request(8, 0, [r(64)])).toEqual([65, 0]);
+    expect(String.fromCharCode(...long.rig.memory.slice(BODY, 20))).toBe('0123456789abcdefghij');
+    expect(long.rig.memory.readU8(BODY + 20)).toBe(0xcc);
+  });
+
+  it('SCSI wants two readable and three writable descriptors before it is merely unsupported', () => {
+    const { request } = ready();
+    const parts = (readable: number, writable: number): Buffer[] => [
+      ...Array.from({ length: readable - 1 }, (): Buffer => w(16)),
+      ...Array.from({ length: writable - 1 }, (): Buffer => r(16)),
+    ];
+    expect(request(2, 0, parts(2, 3))[1]).toBe(2);
+    expect(request(3, 0, parts(2, 3))[1]).toBe(2);
+    expect(request(2, 0, parts(1, 3))[1]).toBe(1);
+    expect(request(2, 0, parts(2, 2))[1]).toBe(1);
   });
 
   it('writes through when the driver cannot flush', () => {

@@ -364,22 +364,6 @@ export class VirtioMmio implements MmioDevice, VirtioPort, QueueHost {
   }
 }
 
-/** A slot without a device: it answers magic, version and vendor, everything else reads 0 (sheet 05, section 10.3). */
-export class EmptyVirtioSlot implements MmioDevice {
-  readonly name = 'virtio-empty';
-
-  read(offset: number, width: 1 | 2 | 4): number {
-    if (width !== 4) return 0;
-    if (offset === MAGIC_VALUE) return MAGIC;
-    if (offset === VERSION) return VERSION_MODERN;
-    return offset === VENDOR_ID ? VENDOR : 0;
-  }
-
-  write(): void {
-    // Nobody is there to hear it.
-  }
-}
-
 function emptySetup(): QueueSetup {
   return { num: 0, descLow: 0, descHigh: 0, driverLow: 0, driverHigh: 0, deviceLow: 0, deviceHigh: 0 };
 }

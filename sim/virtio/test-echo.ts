@@ -9,7 +9,7 @@ export class Echo implements VirtioBackend {
   readonly deviceId = 42;
   readonly features = featureWords([28, 29, 32]);
   readonly queueSizes = [8];
-  readonly config = new Uint8Array(0);
+  readonly config: Uint8Array = new Uint8Array(0);
   readonly heads: number[] = [];
   port: VirtioPort | null = null;
   /** Completes a whole notify with one signal. */
@@ -32,7 +32,7 @@ export class Echo implements VirtioBackend {
   }
 
   statusWritten(): void {}
-  configWritten(): void {}
+  configWritten(_offset: number, _width: 1 | 2 | 4, _value: number): void {}
   reset(): void {}
 }
 

@@ -207,6 +207,19 @@ describe('event suppression (sheet 05, section 11, rule 6)', () => {
     expect([one(rig, queue), availEvent()]).toEqual([1, 3]);
   });
 
+  it('the first completion after a reset interrupts whatever used_event says', () => {
+    const { rig, queue } = ready(EVENT_IDX);
+    expect(one(rig, queue)).toBe(1);
+    rig.negotiate(EVENT_IDX, 1);
+    rig.memory.writeU32(queue.avail, 0);
+    rig.memory.writeU32(queue.used, 0);
+    const again = rig.setUp(0, 8);
+    rig.driverOk();
+    rig.memory.writeU16(again.avail + 4 + 2 * 8, 5);
+    expect(one(rig, again)).toBe(1);
+    expect(one(rig, again)).toBe(0);
+  });
+
   it('without EVENT_IDX the event fields are not touched', () => {
     const { rig, queue } = ready();
     one(rig, queue);

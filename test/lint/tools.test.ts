@@ -48,7 +48,7 @@ describe('rules', () => {
   const RULES = '[[rule]]\nid = "OBS-1"\ntext = "one"\n[[rule]]\nid = "LOG-2"\ntext = "two"\n';
   const rules = (head: string, test: string) => {
     plant('sim/x.test.ts', test);
-    return run('rules.mjs', plant('rules.toml', head + RULES), root);
+    return run('rules.mjs', plant('rules.toml', head + RULES), root, plant('quirks.ts', ''));
   };
   const BOTH = "describe('OBS-1', () => { it.each([1])('LOG-2: %s', () => {}); });\n";
   // Titles are put together here so that the scan of this very file does not take them for proofs.
@@ -76,13 +76,36 @@ describe('rules', () => {
   it('fails on an unknown id, enforced or not', () => {
     const { status, output } = rules('enforce = false\n', title('OBS-99'));
     expect(status).toBe(1);
-    expect(output).toContain('sim/x.test.ts: OBS-99 is not a rule');
+    expect(output).toContain('sim/x.test.ts: OBS-99 is neither a rule');
+  });
+
+  it('asks for both settings of each quirk', () => {
+    const table = plant('quirks.ts', "  {\n    name: 'one-quirk',\n  },\n");
+    const quirks = (...titles: string[]) => {
+      plant('sim/x.test.ts', title('OBS-1, LOG-2') + titles.map((one) => `it('${one}', () => {});\n`).join(''));
+      return run('rules.mjs', plant('rules.toml', `enforce = true\n${RULES}`), root, table);
+    };
+    // The words are put together here for the same reason as the titles above.
+    const of = (name: string, setting: string) => `quirk ${name}, ${setting}: holds`;
+    expect(quirks(of('one-quirk', 'both')).status).toBe(0);
+    expect(quirks(of('one-quirk', 'contract'), of('one-quirk', 'reference')).status).toBe(0);
+    for (const setting of ['contract', 'reference']) {
+      const { status, output } = quirks(of('one-quirk', setting));
+      expect(status).toBe(1);
+      expect(output).toContain('without a test of both settings: 1');
+    }
+    expect(quirks(of('one-quirk', 'both'), of('other-quirk', 'both')).status).toBe(1);
   });
 
   it('lets a rule wait for a reason', () => {
     const waiting = RULES.replace('text = "two"', 'text = "two"\nwaits = "for execd"');
     plant('sim/x.test.ts', title('OBS-1'));
-    const { status, output } = run('rules.mjs', plant('rules.toml', `enforce = true\n${waiting}`), root);
+    const { status, output } = run(
+      'rules.mjs',
+      plant('rules.toml', `enforce = true\n${waiting}`),
+      root,
+      plant('quirks.ts', ''),
+    );
     expect(status).toBe(0);
     expect(output).toContain('(for execd)');
   });

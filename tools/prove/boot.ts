@@ -79,11 +79,12 @@ function withWord(faults: Faults, flag: string, value: string): Faults {
     if (!fault.ok) throw new Error(`--fault ${value}: ${fault.error}`);
     return { ...faults, inject: [...faults.inject, fault.value] };
   }
-  const grant = parseGrant(value);
-  if (grant === null) throw new Error(`${flag} ${value}: expected subject:capability`);
-  if (flag === '--deny') return { ...faults, deny: [...faults.deny, grant] };
-  if (flag === '--allow') return { ...faults, allow: [...faults.allow, grant] };
-  throw new Error(`${flag}: expected --fault, --without, --deny, --allow or --smp`);
+  if (flag !== '--deny' && flag !== '--allow')
+    throw new Error(`${flag}: expected --fault, --without, --deny, --allow or --smp`);
+  const what = flag === '--deny' ? 'deny' : 'allow';
+  const grant = parseGrant(value, what);
+  if (!grant.ok) throw new Error(`${flag} ${value}: expected ${grant.error}`);
+  return { ...faults, [what]: [...faults[what], grant.value] };
 }
 
 /** Boots and gives the UART's lines without entry tokens. `listen` gets every event as a plain record. */

@@ -1,0 +1,272 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { NONBLOCK, Rights, TRUNCATE } from './abi.ts';
+import type { RunEnd } from './kernel.ts';
+import { Lap } from './sys.ts';
+import type { LapCounter, Sys, Syscall } from './sys.ts';
+import { addTask, bareKernel, endpointCap, grant, newEndpoint } from './testing.ts';
+
+type Body = Generator<Syscall, number, number>;
+
+/** A client that asks a server until the answer is another one, both with marked loops. */
+interface Pair {
+  readonly tries: number;
+  /** Question in which the client gives up, by its number. */
+  readonly computes: number;
+  readonly clones: boolean;
+  /** Yields between two questions. */
+  readonly rests: number;
+  /** The server changes its state after so many questions, 0 for never. */
+  readonly changeEvery: number;
+  /** ns from which on the server answers otherwise. */
+  readonly until: number;
+}
+
+interface Poller {
+  readonly clockEvery: number;
+  readonly deadline: number | null;
+  readonly maxRounds: number | null;
+  readonly roundCost: number;
+}
+
+interface Plan {
+  readonly pairs: readonly Pair[];
+  readonly pollers: readonly Poller[];
+  /** Yields for ever, marked: alone it runs into the storm guard. */
+  readonly spinner: boolean;
+  /** ns at which an event lets the servers answer otherwise. */
+  readonly events: readonly number[];
+  readonly slices: readonly number[];
+}
+
+const END = 4_000_000;
+
+class Count implements LapCounter {
+  count = 0;
+  skip(n: number): void {
+    this.count += n;
+  }
+}
+
+interface Seen {
+  readonly end: RunEnd;
+  readonly now: number;
+  readonly log: readonly string[];
+  readonly counts: readonly number[];
+  readonly rounds: readonly number[];
+  readonly order: readonly number[];
+  readonly turns: number;
+}
+
+function observe(plan: Plan, skipPolls: boolean, slices: readonly number[]): Seen {
+  const { kernel, clock } = bareKernel({ skipPolls });
+  const log: string[] = [];
+  const counts: Count[] = [];
+  let rung = 0;
+  plan.pairs.forEach((pair, index) => {
+    const [questions, answers] = [newEndpoint(kernel, 4), newEndpoint(kernel, 4)];
+    const [asked, served] = [new Count(), new Count()];
+    counts.push(asked, served);
+    const client = addTask(kernel, function* (sys): Body {
+      const lap = new Lap(pair.tries, [asked]);
+      while (lap.count < lap.limit) {
+        yield sys.lap(lap);
+        asked.skip(3);
+        if (pair.clones) yield sys.capClose(yield sys.capClone(1));
+        yield sys.send(0, Uint8Array.of(asked.count & 255), NONBLOCK);
+        sys.beginPoll().slots = [1];
+        yield sys.runPoll();
+        yield sys.recv(1, 8, NONBLOCK | TRUNCATE);
+        if (sys.message.payload.length > 1) break;
+        for (let i = 0; i < pair.rests; i++) yield sys.yieldCpu();
+      }
+      log.push(`client ${index}: ${asked.count} after ${lap.count} at ${clock.now}`);
+      return 0;
+    });
+    const server = addTask(kernel, function* (sys): Body {
+      const lap = new Lap(Infinity, [served]);
+      lap.until = pair.until;
+      for (let changes = 0; ;) {
+        lap.state = changes * 100 + rung;
+        yield sys.lap(lap);
+        const now = yield sys.nsec();
+        if ((yield sys.recv(0, 8, NONBLOCK | TRUNCATE)) >= 0) {
+          served.skip(1);
+          sys.compute('instructions', pair.computes);
+          if (pair.changeEvery > 0 && served.count % pair.changeEvery === 0) changes += 1;
+          const otherwise = now >= pair.until || rung > index;
+          yield sys.send(1, new Uint8Array(otherwise ? 2 : 1), NONBLOCK);
+        }
+        yield sys.yieldCpu();
+      }
+    });
+    grant(client, 0, endpointCap(questions, Rights.SEND));
+    grant(client, 1, endpointCap(answers, Rights.RECV));
+    grant(server, 0, endpointCap(questions, Rights.RECV));
+    grant(server, 1, endpointCap(answers, Rights.SEND));
+  });
+  plan.pollers.forEach((p, index) => {
+    addTask(kernel, function* (sys: Sys): Body {
+      for (;;) {
+        const poll = sys.beginPoll();
+        poll.clockEvery = p.clockEvery;
+        if (p.deadline !== null) poll.deadline = clock.now + p.deadline;
+        if (p.maxRounds !== null) poll.maxRounds = p.maxRounds;
+        poll.roundCost = p.roundCost;
+        const ended = yield sys.runPoll();
+        log.push(`poller ${index}: ${ended} round ${poll.round} at ${clock.now}`);
+      }
+    });
+  });
+  if (plan.spinner) {
+    const spins = new Count();
+    counts.push(spins);
+    addTask(kernel, function* (sys): Body {
+      const lap = new Lap(Infinity, [spins]);
+      for (;;) {
+        yield sys.lap(lap);
+        spins.skip(1);
+        if ((yield sys.yieldCpu()) < 0) log.push(`refused at ${clock.now}`);
+      }
+    });
+  }
+  for (const at of plan.events) clock.schedule(at, () => void (rung += 1));
+  kernel.start();
+  let end: RunEnd = 'time';
+  let turns = 0;
+  for (const until of [...slices, END]) {
+    do {
+      end = kernel.run({ untilNs: until, maxSteps: 100 });
+      turns += 100;
+    } while (end === 'steps');
+  }
+  const queue = kernel.scheduler.queues[1];
+  return {
+    end,
+    now: clock.now,
+    log,
+    counts: counts.map((one) => one.count),
+    rounds: kernel.tasks.map((task) => task.sys.poll.round),
+    order: Array.from({ length: queue.count }, (_, i) => queue.at(i)),
+    turns,
+  };
+}
+
+/** What must not depend on skipping. */
+function visible(seen: Seen): unknown {
+  const { turns: _turns, ...rest } = seen;
+  return rest;
+}
+
+const pair: fc.Arbitrary<Pair> = fc.record({
+  tries: fc.constantFrom(1, 2, 3, 4, 7, 60, 1000),
+  computes: fc.constantFrom(0, 11, 700),
+  clones: fc.boolean(),
+  rests: fc.nat(3),
+  changeEvery: fc.constantFrom(0, 0, 0, 1, 5, 40),
+  until: fc.constantFrom(Infinity, Infinity, 1_200_000, 2_345_678),
+});
+const pollers: fc.Arbitrary<Poller> = fc.record({
+  clockEvery: fc.constantFrom(0, 1, 4, 128),
+  deadline: fc.option(fc.integer({ min: 0, max: 2_000_000 })),
+  maxRounds: fc.option(fc.integer({ min: 1, max: 300 })),
+  roundCost: fc.constantFrom(0, 7, 500),
+});
+const plans: fc.Arbitrary<Plan> = fc.record({
+  pairs: fc.array(pair, { minLength: 0, maxLength: 2 }),
+  pollers: fc.array(pollers, { maxLength: 3 }),
+  spinner: fc.boolean(),
+  events: fc.array(fc.integer({ min: 0, max: END }), { maxLength: 3 }),
+  slices: fc.array(fc.integer({ min: 1, max: END }), { maxLength: 4 }).map((s) => [...s].sort((a, b) => a - b)),
+});
+
+const ASKING: Pair = { tries: Infinity, computes: 0, clones: true, rests: 1, changeEvery: 0, until: Infinity };
+const plan = (part: Partial<Plan>): Plan => ({
+  pairs: [],
+  pollers: [],
+  spinner: false,
+  events: [],
+  slices: [],
+  ...part,
+});
+
+describe('exchanges that repeat', () => {
+  it('end where executing every pass ends: clock, counters, rounds, results, order', () => {
+    fc.assert(
+      fc.property(plans, (p) => {
+        if (p.pairs.length === 0 && !p.spinner) return;
+        const every = visible(observe(p, false, []));
+        expect(visible(observe(p, true, []))).toEqual(every);
+        expect(visible(observe(p, true, p.slices))).toEqual(every);
+      }),
+      { seed: 20240, numRuns: 150 },
+    );
+  });
+
+  it('are added up, also beside polls that read the clock', () => {
+    const poller: Poller = { clockEvery: 128, deadline: null, maxRounds: null, roundCost: 9 };
+    const p = plan({ pairs: [ASKING], pollers: [poller, { ...poller, deadline: 3_000_000 }] });
+    const seen = observe(p, true, []);
+    const every = observe(p, false, []);
+    expect(visible(seen)).toEqual(visible(every));
+    expect(every.turns).toBeGreaterThan(1500);
+    expect(seen.turns).toBeLessThan(700);
+  });
+
+  it('the answer that an event changes comes in the pass in which it would have come', () => {
+    const p = plan({ pairs: [ASKING], events: [2_500_000] });
+    const seen = observe(p, true, []);
+    expect(visible(seen)).toEqual(visible(observe(p, false, [])));
+    expect(seen.log).toHaveLength(1);
+    expect(seen.turns).toBeLessThan(1000);
+  });
+
+  it('are executed where a member has another state in every pass', () => {
+    const p = plan({ pairs: [{ ...ASKING, changeEvery: 1 }] });
+    expect(observe(p, true, []).turns).toBe(observe(p, false, []).turns);
+  });
+
+  it('a loop of one call alone meets the storm guard when it would have', () => {
+    const p = plan({ spinner: true });
+    const long = { ...p, pairs: [] };
+    const [skipped, executed] = [true, false].map((skip) => {
+      const { kernel, clock } = bareKernel({ skipPolls: skip });
+      const results: string[] = [];
+      addTask(kernel, function* (sys): Body {
+        const lap = new Lap();
+        for (;;) {
+          yield sys.lap(lap);
+          if ((yield sys.yieldCpu()) < 0) results.push(`refused at ${clock.now}`);
+        }
+      });
+      kernel.start();
+      kernel.run({ untilNs: 50_000_000, maxSteps: Infinity });
+      return { results: results.slice(0, 3), now: clock.now };
+    });
+    expect(skipped).toEqual(executed);
+    expect(skipped?.results.length).toBeGreaterThan(0);
+    expect(visible(observe(long, true, []))).toEqual(visible(observe(long, false, [])));
+  });
+
+  it('are executed while somebody listens to the trace: every event is told', () => {
+    const told = [true, false].map((skipPolls) => {
+      const bare = bareKernel({ skipPolls });
+      const events = bare.record();
+      const endpoint = newEndpoint(bare.kernel);
+      const task = addTask(bare.kernel, function* (sys): Body {
+        const lap = new Lap();
+        for (;;) {
+          yield sys.lap(lap);
+          yield sys.send(0, Uint8Array.of(1), NONBLOCK);
+          yield sys.recv(0, 8, NONBLOCK);
+        }
+      });
+      grant(task, 0, endpointCap(endpoint));
+      bare.kernel.start();
+      bare.kernel.run({ untilNs: 1_000_000, maxSteps: Infinity });
+      return events.length;
+    });
+    expect(told[0]).toBe(told[1]);
+    expect(told[0]).toBeGreaterThan(200);
+  });
+});

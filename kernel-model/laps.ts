@@ -1,0 +1,340 @@
+/**
+ * Exchanges that repeat (docs/time.md). A poll waits for one thing and its rounds are known beforehand (poll.ts). A client
+ * that asks a server again and again waits too, but by whole requests and answers: nobody can tell beforehand what a pass of
+ * its loop does. So passes are watched. From one mark of a loop ({@link Lap}) to its next is a cycle; when two cycles in a row
+ * were the same, turn for turn, and what took part promised to be a function of its inputs, then every further cycle is the
+ * same, until an event, a deadline, or the end of some count. As many as surely end before that are added up, all but one.
+ *
+ * In a cycle there are only: members, which marked a pass in it; polls that waited in vain throughout; calls that change
+ * nothing but capability tables and queues that are empty again at its end. Anything else disturbs it.
+ */
+import { Nr } from './abi.ts';
+import type { Kernel } from './kernel.ts';
+import { clockTests } from './poll.ts';
+import { NO_PID } from './scheduler.ts';
+import { Macro } from './sys.ts';
+import type { Lap, Poll, Syscall } from './sys.ts';
+import { CONTINUED } from './syscalls/result.ts';
+import type { Task } from './task.ts';
+
+/** Endpoints of one cycle at most. */
+const TOUCHED_MAX = 16;
+/** Numbers kept of one cycle, three for each turn. */
+const RECORD_MAX = 12_288;
+/** Stands for a read of memory among the syscall numbers. */
+const LOAD = 127;
+/** Cycles that came to nothing before the mark of another loop begins them. */
+const PATIENCE = 4;
+/** Marks of the same loop after which it may lead again, where no other loop marks. */
+const ALONE = 16;
+
+/** The macro: counts the pass. */
+export function lapMacro(kernel: Kernel, task: Task, _request: Syscall): number {
+  const lap = task.sys.lastLap;
+  if (lap === null) return 0;
+  lap.count += 1;
+  if (kernel.image.skipPolls && !kernel.trace.on && kernel.faults === null) kernel.laps.mark(task, lap);
+  return 0;
+}
+
+/** A task's part in the cycle. */
+class Member {
+  /** The last cycle in which it did more than wait. */
+  cycle = -1;
+  lap: Lap | null = null;
+  state = 0;
+  /** Marks in the cycle, and in the one before. */
+  marks = 0;
+  marksBefore = 0;
+  /** Counters at the start of the cycle, and their growth in the one before. */
+  readonly counts: number[] = [];
+  readonly growth: number[] = [];
+
+  begin(): void {
+    this.marksBefore = this.marks;
+    this.marks = 0;
+    const counters = this.lap?.counters ?? [];
+    for (let i = 0; i < counters.length; i++) this.counts[i] = counters[i]?.count ?? 0;
+  }
+}
+
+/** The watch of one kernel. */
+export class Laps {
+  /** True while a cycle is being watched: {@link turn} wants to see every turn. */
+  watching = false;
+  readonly #kernel: Kernel;
+  /** Index = pid. */
+  readonly #members: Member[] = [];
+  /** Pids that did more than wait in this cycle. */
+  readonly #active: number[] = [];
+  readonly #touched: number[] = [];
+  /** The run queue at the start of the cycle: pids, their poll rounds then, and the rounds of the cycle before. */
+  readonly #queue: number[] = [];
+  readonly #rounds: number[] = [];
+  readonly #growth: number[] = [];
+  #leader = NO_PID;
+  #lastLeader = NO_PID;
+  #failures = 0;
+  #alone = 0;
+  #cycle = 0;
+  #disturbed = false;
+  #started = 0;
+  /** What members asked and got in this cycle, in their order. */
+  #record: number[] = [];
+  /** What the cycle before came to; cost -1: nothing to compare with. */
+  #costBefore = -1;
+  #recordBefore: number[] = [];
+  #stormBefore = 0;
+
+  constructor(kernel: Kernel) {
+    this.#kernel = kernel;
+  }
+
+  /** Something happened that no two cycles can be compared over. */
+  disturb(): void {
+    this.#disturbed = true;
+  }
+
+  /** Forgets all cycles. */
+  restart(): void {
+    this.watching = false;
+    this.#leader = NO_PID;
+    this.#failures = 0;
+  }
+
+  /** Sees one turn that was not the mark of a pass. */
+  turn(task: Task, request: Syscall, result: number): void {
+    const { nr } = request;
+    if (nr === Macro.POLL && result === CONTINUED) return;
+    if (nr === Macro.LAP || this.#disturbed) return;
+    let detail = 0;
+    switch (nr) {
+      case Nr.YIELD:
+      case Nr.GETPID:
+      case Nr.CAP_CLONE:
+      case Nr.CAP_CLOSE:
+        detail = request.a0;
+        break;
+      case Nr.NSEC:
+        result = 0;
+        break;
+      case Macro.POLL:
+        detail = task.sys.poll.round;
+        break;
+      case Nr.IPC_SEND_V1:
+        if (result >= 0) this.#moved(task, request.a0, 1);
+        detail = request.a0 * 128 + (request.headerFlags === 0 ? 0 : request.moveSlot + 1);
+        break;
+      case Nr.IPC_RECV_V1:
+      case Nr.IPC_RECV_V2:
+        if (result >= 0) this.#moved(task, request.a0, 0);
+        detail = request.a0 * 128 + task.sys.message.src;
+        break;
+      default:
+        this.#disturbed = true;
+        return;
+    }
+    this.#input(this.#memberOf(task.pid), task.pid, nr, detail, result);
+  }
+
+  /** Sees what a program read. */
+  loaded(task: Task, va: number, value: number): void {
+    this.#input(this.#memberOf(task.pid), task.pid, LOAD, va, value);
+  }
+
+  /** A pass of a loop begins. */
+  mark(task: Task, lap: Lap): void {
+    if (this.#leader === NO_PID && !this.#take(task.pid)) return;
+    const member = this.#memberOf(task.pid);
+    if (member.lap !== lap || member.state !== lap.state || lap.counters.length !== member.counts.length) {
+      this.#disturbed = true;
+      member.lap = lap;
+      member.state = lap.state;
+      member.counts.length = lap.counters.length;
+      member.growth.length = lap.counters.length;
+    }
+    member.marks += 1;
+    this.#input(member, task.pid, Macro.LAP, 0, 0);
+    if (task.pid === this.#leader) this.#close();
+  }
+
+  #take(pid: number): boolean {
+    if (pid === this.#lastLeader && ++this.#alone < ALONE) return false;
+    this.#leader = pid;
+    this.#lastLeader = pid;
+    this.#alone = 0;
+    this.#failures = 0;
+    this.#disturbed = true;
+    this.watching = true;
+    return true;
+  }
+
+  #memberOf(pid: number): Member {
+    const members = this.#members;
+    while (members.length <= pid) members.push(new Member());
+    return members[pid] as Member;
+  }
+
+  /** What a member asked and what it got. */
+  #input(member: Member, pid: number, nr: number, detail: number, result: number): void {
+    if (member.cycle !== this.#cycle) {
+      member.cycle = this.#cycle;
+      this.#active.push(pid);
+    }
+    const record = this.#record;
+    if (record.length > RECORD_MAX) this.#disturbed = true;
+    else record.push((pid << 8) | nr, detail, result);
+  }
+
+  /** A message went into an endpoint's queue or left it; `count` are then in it, or the cycle is disturbed. */
+  #moved(task: Task, slot: number, count: number): void {
+    const cap = task.caps.get(slot);
+    const endpoint = cap?.kind === 'endpoint' ? this.#kernel.router.endpoints[cap.endpoint] : undefined;
+    if (endpoint === undefined || endpoint.count !== count) {
+      this.#disturbed = true;
+      return;
+    }
+    if (this.#touched.includes(endpoint.id)) return;
+    if (this.#touched.length === TOUCHED_MAX) this.#disturbed = true;
+    else this.#touched.push(endpoint.id);
+  }
+
+  /** The leader's mark: one cycle ends, the next one begins. */
+  #close(): void {
+    const repeats = !this.#disturbed && this.#compare();
+    if (this.#disturbed) this.#costBefore = -1;
+    if (repeats) {
+      this.#failures = 0;
+      this.#skip();
+    } else if (++this.#failures > PATIENCE) {
+      this.#costBefore = -1;
+      this.watching = false;
+      this.#leader = NO_PID;
+      return;
+    }
+    this.#begin();
+  }
+
+  #begin(): void {
+    const { scheduler, tasks, clock } = this.#kernel;
+    this.#cycle += 1;
+    this.#disturbed = false;
+    this.#active.length = 0;
+    this.#touched.length = 0;
+    const record = this.#recordBefore;
+    this.#recordBefore = this.#record;
+    this.#record = record;
+    record.length = 0;
+    this.#started = clock.now;
+    const queue = scheduler.queues[scheduler.currentQos];
+    this.#queue.length = queue.count;
+    for (let i = 0; i < queue.count; i++) {
+      const pid = queue.at(i);
+      this.#queue[i] = pid;
+      this.#rounds[i] = tasks[pid]?.sys.poll.round ?? 0;
+    }
+    for (const member of this.#members) member.begin();
+  }
+
+  /** Whether the cycle that ends repeats the one before; it is kept for the next comparison. */
+  #compare(): boolean {
+    const { clock, costs, tasks, scheduler, storm, router } = this.#kernel;
+    let same = this.#costBefore >= 0 && sameNumbers(this.#record, this.#recordBefore);
+    let comparable = true;
+    let cost = clock.now - this.#started;
+    const queue = scheduler.queues[scheduler.currentQos];
+    if (queue.count !== this.#queue.length) comparable = false;
+    for (let i = 0; i < queue.count && comparable; i++) {
+      const pid = queue.at(i);
+      const task = tasks[pid];
+      if (pid !== this.#queue[i] || task === undefined) {
+        comparable = false;
+        break;
+      }
+      if (this.#memberOf(pid).cycle === this.#cycle) continue;
+      const { poll } = task.sys;
+      const rounds = poll.round - (this.#rounds[i] ?? 0);
+      // A task that was woken, or that is lone, has a syscall to execute yet.
+      if (!task.polling || poll.spin || rounds < 0) comparable = false;
+      cost -= clockTests(poll, rounds, poll.round - rounds) * costs.nsec;
+      if (rounds !== this.#growth[i]) same = false;
+      this.#growth[i] = rounds;
+    }
+    for (const pid of this.#active) {
+      const member = this.#memberOf(pid);
+      const counters = member.lap?.counters ?? [];
+      if (member.marks === 0) comparable = false;
+      if (member.marks !== member.marksBefore) same = false;
+      for (let i = 0; i < counters.length; i++) {
+        const growth = (counters[i]?.count ?? 0) - (member.counts[i] ?? 0);
+        if (growth !== member.growth[i]) same = false;
+        member.growth[i] = growth;
+      }
+    }
+    for (const id of this.#touched) if (router.endpoints[id]?.count !== 0) comparable = false;
+    if (cost !== this.#costBefore || storm.run !== this.#stormBefore) same = false;
+    this.#stormBefore = storm.run;
+    this.#costBefore = comparable ? cost : -1;
+    return same && comparable;
+  }
+
+  /** Adds up cycles while one more surely ends before anything can come of it, and leaves one to be executed. */
+  #skip(): void {
+    const { clock, costs } = this.#kernel;
+    const cost = this.#costBefore;
+    let before = Math.min(clock.next, this.#kernel.until);
+    let most = cost;
+    let cycles = Infinity;
+    for (let i = 0; i < this.#queue.length; i++) {
+      const poll = this.#waiting(i);
+      const rounds = this.#growth[i] ?? 0;
+      if (poll === null || rounds === 0) continue;
+      if (poll.maxRounds !== Infinity) cycles = Math.min(cycles, (poll.maxRounds - 1 - poll.round) / rounds);
+      if (poll.clockEvery === 0) continue;
+      most += Math.ceil(rounds / poll.clockEvery) * costs.nsec;
+      if (poll.deadline > clock.now) before = Math.min(before, poll.deadline);
+      else cycles = Math.min(cycles, (poll.clockEvery - 1 - (poll.round % poll.clockEvery)) / rounds);
+    }
+    for (const pid of this.#active) {
+      const { lap, marks } = this.#memberOf(pid);
+      if (lap === null) continue;
+      before = Math.min(before, lap.until);
+      cycles = Math.min(cycles, (lap.limit - lap.count) / marks);
+    }
+    // The last one is executed: what a program remembers of its last pass (a time, a frame) is then as it should be.
+    let left = Math.floor(cycles) - 1;
+    for (;;) {
+      const n = Math.min(left, Math.floor((before - 1 - clock.now) / most) - 1);
+      if (!(n > 0)) return;
+      left -= n;
+      let ns = n * cost;
+      for (let i = 0; i < this.#queue.length; i++) {
+        const poll = this.#waiting(i);
+        if (poll === null) continue;
+        const rounds = n * (this.#growth[i] ?? 0);
+        ns += clockTests(poll, rounds) * costs.nsec;
+        poll.round += rounds;
+      }
+      for (const pid of this.#active) {
+        const { lap, marks, growth } = this.#memberOf(pid);
+        if (lap === null) continue;
+        lap.count += n * marks;
+        for (let i = 0; i < lap.counters.length; i++) lap.counters[i]?.skip(n * (growth[i] ?? 0));
+      }
+      clock.advance(ns);
+    }
+  }
+
+  /** The poll of a task of the queue that only waited in this cycle, else null. */
+  #waiting(index: number): Poll | null {
+    const pid = this.#queue[index] ?? NO_PID;
+    if (this.#memberOf(pid).cycle === this.#cycle) return null;
+    return this.#kernel.tasks[pid]?.sys.poll ?? null;
+  }
+}
+
+function sameNumbers(a: readonly number[], b: readonly number[]): boolean {
+  if (a.length !== b.length) return false;
+  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
+  return true;
+}
