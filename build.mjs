@@ -1,6 +1,8 @@
-// Bundles what Node runs: the command line into one quick-starting file, dist/nexus-sim.js, and beside it the benchmark and the tools that are
-// written in TypeScript. Runs from `npm ci` and `npm pack` (prepare) and from `npm run build`.
+// Bundles what Node runs: the command line into one file, dist/nexus-sim.cjs, with a code cache and the launcher dist/nexus-sim.js that starts it
+// from there; the benchmark and the tools that are written in TypeScript. Runs from `npm ci` and `npm pack` (prepare) and from `npm run build`.
+import { execFileSync } from 'node:child_process';
 import { chmodSync, existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import path from 'node:path';
 import { build } from 'esbuild';
 
 process.chdir(import.meta.dirname);
@@ -10,8 +12,20 @@ const { version } = JSON.parse(readFileSync('package.json', 'utf8'));
 const REQUIRE =
   "import { createRequire as __createRequire } from 'node:module';const require = __createRequire(import.meta.url);";
 
+/** The program as CommonJS: the engine's code cache is to be had for scripts only. Its own address is that of its file. */
+const PROGRAM = 'dist/nexus-sim.cjs';
+const ADDRESS = "const __address = require('node:url').pathToFileURL(__filename).href;";
+const LAUNCHER = 'dist/nexus-sim.js';
+/** Makes the code cache; not shipped. */
+const CACHE_MAKER = 'dist/make-code-cache.js';
+
 /** Bundle -> entry. A missing entry is passed over. */
-const ENTRIES = { 'dist/nexus-sim.js': 'bin/nexus-sim.ts', 'dist/bench.js': 'bench/main.ts' };
+const ENTRIES = {
+  [PROGRAM]: 'bin/nexus-sim.ts',
+  [LAUNCHER]: 'bin/launcher.ts',
+  [CACHE_MAKER]: 'bin/make-code-cache.ts',
+  'dist/bench.js': 'bench/main.ts',
+};
 if (existsSync('tools'))
   for (const name of readdirSync('tools'))
     if (/^[^.]+\.ts$/.test(name)) ENTRIES[`dist/tools/${name.replace(/ts$/, 'js')}`] = `tools/${name}`;
@@ -19,21 +33,27 @@ if (existsSync('tools'))
 rmSync('dist', { recursive: true, force: true });
 for (const [outfile, entry] of Object.entries(ENTRIES)) {
   if (!existsSync(entry)) continue;
-  const command = outfile === 'dist/nexus-sim.js';
+  const program = outfile === PROGRAM;
   await build({
     entryPoints: [entry],
     outfile,
     bundle: true,
     platform: 'node',
-    format: 'esm',
+    format: program ? 'cjs' : 'esm',
     target: 'node20',
+    charset: 'ascii',
     minifySyntax: true,
     minifyWhitespace: true,
-    sourcemap: 'linked',
+    sourcemap: outfile === LAUNCHER || outfile === CACHE_MAKER ? false : 'linked',
     // The map names lines; with the sources in it, it would be three times the size of the program.
-    sourcesContent: !command,
-    define: { NEXUS_SIM_VERSION: JSON.stringify(version) },
-    banner: { js: command ? `#!/usr/bin/env node\n${REQUIRE}` : REQUIRE },
+    sourcesContent: !program,
+    define: {
+      NEXUS_SIM_VERSION: JSON.stringify(version),
+      ...(program ? { 'import.meta.url': '__address' } : {}),
+    },
+    banner: { js: program ? ADDRESS : outfile === LAUNCHER ? '#!/usr/bin/env node' : REQUIRE },
   });
-  if (command) chmodSync(outfile, 0o755);
 }
+chmodSync(LAUNCHER, 0o755);
+execFileSync(process.execPath, [CACHE_MAKER, path.resolve(PROGRAM), 'run'], { stdio: 'inherit' });
+rmSync(CACHE_MAKER);

@@ -191,6 +191,14 @@ describe('redo log', () => {
     expect(statSync(path).size).toBe(4 * PAGE_SIZE);
   });
 
+  it('of a larger image, on one that ends inside a page: nothing behind the end is written', () => {
+    const size = 4 * PAGE_SIZE + SECTOR_SIZE;
+    writeFileSync(path, Buffer.alloc(size));
+    writeFileSync(redoPath(path), logOf([4, 5, 6].map((at) => ({ page: at, bytes: page(at) }))));
+    open((file) => expect(pageOf(file, 4)[SECTOR_SIZE - 1]).toBe(4));
+    expect(statSync(path).size).toBe(size);
+  });
+
   it('cannot be written: the commit fails, the image is untouched, and a later flush succeeds', () => {
     open((file) => {
       const staged = new StagedBlockImage(file);

@@ -73,8 +73,7 @@ Examples:
   $ nexus-sim run --quirks reference --uart-log uart.log
   $ nexus-sim run --pcap net.pcap --until-marker "SELFTEST: net ping ok"     then: tcpdump -r net.pcap
   $ nexus-sim run --disk blk.img && nexus-sim run --disk blk.img     boot twice on one disk
-  $ nexus-sim run os2vm --uart-log uart.log --pcap net.pcap          two machines: uart-A.log, uart-B.log, net-A.pcap, net-B.pcap
-  $ nexus-sim run os2vm --until-marker "B/dsoftbusd: remote proxy up"        a line of node B
+  $ nexus-sim run os2vm --until-marker "B/dsoftbusd: remote proxy up" --pcap net.pcap     two machines: net-A.pcap, net-B.pcap
   $ nexus-sim run --deny metricsd:statefs.write                      take one marker's cause away`,
     )
     .action(async (scenario: string, options: RunOptions, command: Command) => {
@@ -134,4 +133,4 @@ async function main(): Promise<void> {
   }
 }
 
-await main();
+void main();

@@ -55,6 +55,7 @@ export async function runPair(scenario: Scenario, options: RunOptions, goal: Goa
     await drive(run, flush, () => `two machines, ${formatDuration(run.virtualNs)} of virtual time`);
     const outcome = run.outcome();
     files.report({ ...outcome, ...summary?.json() });
+    files.settle();
     return finish(outcome, summary, options, goal, files.hostError);
   } finally {
     files.close();

@@ -106,6 +106,7 @@ export async function runCommand(word: string, options: RunOptions): Promise<num
     );
     const outcome = run.outcome();
     files.report({ ...outcome, ...summary?.json() });
+    files.settle();
     return finish(outcome, summary, options, files.hostError);
   } finally {
     files.close();

@@ -92,6 +92,14 @@ export class RunFiles {
     this.#report?.write(Buffer.from(`${JSON.stringify(outcome, null, 2)}\n`));
   }
 
+  /**
+   * The run is over in good order: like any host that ends so, it writes back what the guest had written and not flushed.
+   * (A power cut of the run has taken its writes back already; a killed process never gets here.)
+   */
+  settle(): void {
+    for (const disk of this.#disks.values()) disk.flush();
+  }
+
   close(): void {
     for (const file of [...this.#uartLogs.values(), ...this.#pcaps.values()]) file.close();
     this.#trace?.close();

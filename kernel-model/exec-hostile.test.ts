@@ -252,6 +252,34 @@ describe('EXEC of a hostile file', () => {
     for (const outcome of [LOADS, EINVAL, EPERM]) expect(seen.get(outcome) ?? 0, String(outcome)).toBeGreaterThan(40);
   });
 
+  it('at the top of the address space: 2^64 is no end, and for v2 the upper half lies above the name page', () => {
+    const at = (vaddr: bigint, memsz: bigint, v2: boolean): Hostile => ({
+      segments: [{ type: 1, flags: 4, offset: 0n, vaddr, filesz: 0n, memsz }],
+      entry: 0x1000n,
+      phoff: 64n,
+      phentsize: 56,
+      morePhnum: 0,
+      patch: null,
+      length: FILE_SIZE,
+      v2,
+      stackPages: 1,
+    });
+    const top = 1n << 64n;
+    for (const [vaddr, memsz, v1, v2] of [
+      [top - 0x2000n, 0x1000n, LOADS, EINVAL],
+      [top - 0x2000n, 0x1fffn, LOADS, EINVAL],
+      [top - 0x2000n, 0x2000n, EINVAL, EINVAL],
+      [top - 0x2000n, 0x4000n, EINVAL, EINVAL],
+      [0xffff_ffc0_0000_0000n, 0x1000n, LOADS, EINVAL],
+      [(1n << 38n) - 0x1000n, 0x1000n, LOADS, EINVAL],
+      [(1n << 38n) - 0x1000n, 0x1001n, EINVAL, EINVAL],
+    ] as const) {
+      const files = [at(vaddr, memsz, false), at(vaddr, memsz, true)];
+      const { answers } = execAll(files.map((file) => [fileOf(file), file]));
+      expect(answers, `${vaddr.toString(16)} ${memsz.toString(16)}`).toEqual([v1, v2]);
+    }
+  });
+
   it('never throws, whatever the bytes are, nor does what loads', () => {
     const plain: Hostile = {
       segments: [],

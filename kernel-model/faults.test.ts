@@ -113,7 +113,7 @@ describe('other user exceptions', () => {
 });
 
 describe('an exhausted kernel heap', () => {
-  it('is a panic with the lines of section 7.4', () => {
+  it('NLG-3: is a panic whose lines need no memory: those of section 7.4', () => {
     const machine = testMachine();
     startRoot(machine, function* (sys) {
       for (;;) yield sys.asCreate();

@@ -420,6 +420,39 @@ describe('time', () => {
     expect(end(1_500) - end(1_000)).toBe(500 * 2 * 2);
   });
 
+  it('a device sees each access at its own instruction', () => {
+    const seen: number[] = [];
+    const machine: TestMachine = machineWith({
+      memory: {
+        bodyOf: (kernel, elf) => {
+          const { memory, clock } = kernel.board;
+          if (!(memory instanceof Ram)) throw new Error('no RAM');
+          const device = {
+            name: 'stopwatch',
+            read: (): number => {
+              seen.push(clock.now);
+              return 0;
+            },
+            write: () => undefined,
+          };
+          return hartBodies(new Bus(memory, [{ base: 0x1000_6000, size: 0x200, device }]))(kernel, elf);
+        },
+      },
+    });
+    startRoot(machine, function* (sys) {
+      const slot = yield sys.deviceCapCreate(0x1000_6000, 4096);
+      const source = `li a0, 5\nli a1, 0x50000000\nli a2, 0\nli a7, 27\necall
+        li s0, 0x50000000\nlw s1, 0(s0)\nnop\nnop\nlw s1, 8(s0)\nlw s1, 4(s0)\nli a0, 0\n${EXIT}`;
+      const child = yield sys.exec(program(source), 1, 0);
+      yield sys.capTransferTo(child, slot, 4, 5);
+      yield sys.wait(child);
+      return 0;
+    });
+    runToEnd(machine);
+    const [first = 0, ...later] = seen;
+    expect(later.map((time) => time - first)).toEqual([3 * 2, 4 * 2]);
+  });
+
   it('events fire at their time, between two instructions', () => {
     const machine = machineWith();
     startRoot(machine, function* (sys) {

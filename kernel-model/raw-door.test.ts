@@ -253,6 +253,55 @@ describe('the raw door', () => {
     );
   });
 
+  it('takes any registers: an errno, a result, or the panic of an unmapped pointer, and nothing throws', () => {
+    const values = [
+      ...[0n, 1n, 2n, 3n, 4n, 8n, 90n, 95n, 96n, 0xfffn, 0x1000n, 0x1001n, 8192n, 8193n, 0x5000_0000n],
+      ...[BASE, BASE + 8, BASE + 0x40, BASE + PAGES * 4096 - 8].map(BigInt),
+      ...[0x7fff_ffffn, 0x8000_0000n, 0x8020_0000n, 0x8100_0000n, 1n << 31n, 1n << 32n, 1n << 38n, 1n << 53n],
+      ...[1n << 63n, (1n << 64n) - 0x1000n, (1n << 64n) - 1n, (1n << 64n) - 2n, 0xffff_ffc0_0000_0000n],
+    ];
+    const register = fc.oneof(
+      { weight: 5, arbitrary: fc.constantFrom(...values) },
+      { weight: 1, arbitrary: fc.bigInt({ min: 0n, max: (1n << 64n) - 1n }) },
+    );
+    const number = fc.oneof(
+      { weight: 9, arbitrary: fc.integer({ min: 0, max: 31 }).map(BigInt) },
+      { weight: 1, arbitrary: register },
+    );
+    const call = fc.tuple(number, fc.tuple(register, register, register, register, register, register));
+    const errnos = new Set<number>(Object.values(Errno));
+    const seen = new Set<number>();
+    let done = 0;
+    fc.assert(
+      fc.property(fc.array(call, { minLength: 5, maxLength: 40 }), (calls) => {
+        const machine = testMachine();
+        startRoot(machine, function* (sys) {
+          yield sys.vmoCreate(PAGES * 4096, 90);
+          for (let page = 0; page < PAGES; page++) yield sys.map(90, BASE + page * 4096, page * 4096, 1 | 2 | 4 | 16);
+          const d = view(sys, BASE + 0x40, 64);
+          d.setUint32(0, RECV_DESCRIPTOR_MAGIC, true);
+          d.setUint32(4, 1, true);
+          for (const at of [16, 24, 40]) d.setBigUint64(at, BigInt(BASE + 0x200), true);
+          d.setBigUint64(32, 64n, true);
+          for (const [nr, args] of calls) {
+            if (nr === BigInt(Nr.EXIT)) continue;
+            const a0 = yield sys.ecall(nr, ...args);
+            if (a0 < 0) {
+              expect(errnos, `${nr} ${args.join()}`).toContain(-a0);
+              seen.add(-a0);
+            }
+            done++;
+          }
+          return 0;
+        });
+        machine.kernel.run({ untilNs: machine.kernel.clock.now + 1e9, maxSteps: 5000 });
+      }),
+      { seed: 20240, numRuns: 150 },
+    );
+    for (const errno of [Errno.EPERM, Errno.EINVAL, Errno.ENOSYS, Errno.ECHILD]) expect(seen).toContain(errno);
+    expect(done).toBeGreaterThan(1000);
+  });
+
   it('checks pointers by range only', () => {
     expect(pointerOk(0n, 0n)).toBe(true);
     expect(pointerOk(2n ** 63n, 0n)).toBe(true);

@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { parseCauses } from './causes.ts';
 import type { Cause } from './causes.ts';
 import { ladderFile, loadLadder } from './loader.ts';
+import { parseNodesLadder } from './nodes.ts';
 
 const folder = new URL('./', import.meta.url);
 
@@ -26,6 +27,20 @@ function shipped(): readonly Cause[] {
   return parsed.value;
 }
 
+/** The two-machine ladder, each marker with its node in front. */
+function nodeMarkers(): readonly string[] {
+  const file = ladderFile('os2vm');
+  const ladder = parseNodesLadder(readFileSync(new URL(file, folder), 'utf8'), file);
+  if (!ladder.ok) throw new Error(ladder.error);
+  return ladder.value.steps.flatMap((step) => step.on.map((node) => `${node}/${step.marker}`));
+}
+
+/** Lines of sheet 85, section 12.3, that are in no ladder. */
+const BESIDE_THE_LADDER = [
+  'B/dsoftbusd: remote proxy ok (peer=node-a service=samgrd)',
+  'B/dsoftbusd: remote proxy ok (peer=node-a service=bundlemgrd)',
+];
+
 const GOOD = `
 [[cause]]
 marker = "a: ok"
@@ -43,7 +58,15 @@ describe('the table', () => {
     ...markersOf('smp'),
     ...requiredBy('dhcp'),
     ...requiredBy('dsoftbus'),
+    ...nodeMarkers(),
+    ...BESIDE_THE_LADDER,
   ]);
+
+  it('has a cause for every marker of the two-machine ladder, on each node', () => {
+    const have = new Set(causes.filter((cause) => cause.ladder === 'os2vm').map((cause) => cause.marker));
+    expect(nodeMarkers()).toHaveLength(6);
+    expect(nodeMarkers().filter((marker) => !have.has(marker))).toEqual([]);
+  });
 
   it.each(['default', 'observability', 'smp'])('has a cause for every marker of the ladder %s', (ladder) => {
     const have = new Set(causes.map((cause) => cause.marker));
@@ -75,6 +98,8 @@ describe('the table', () => {
       'SELFTEST: ipc routing execd ok: routing-unchecked',
       'SELFTEST: child exit ok: child-exit-unchecked',
       'SELFTEST: net udp dns ok: dns-unchecked',
+      'B/dsoftbusd: remote proxy ok (peer=node-a service=samgrd): proxy-unchecked',
+      'B/dsoftbusd: remote proxy ok (peer=node-a service=bundlemgrd): proxy-unchecked',
     ]);
   });
 });

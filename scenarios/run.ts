@@ -121,7 +121,7 @@ export class ScenarioRun {
     return this.#outcomes.length >= this.#scenario.boots.length;
   }
 
-  /** Ends the boot in progress where it stands; the disk keeps what the guest flushed. */
+  /** Ends the boot in progress where it stands; the disk keeps what the guest wrote. */
   interrupt(): void {
     const boot = this.#scenario.boots[this.#outcomes.length];
     const goal = this.#goals[this.#outcomes.length];

@@ -7,6 +7,7 @@ import { DiskFile } from '../bin/disk-file.ts';
 import { diskKeys } from '../scenarios/disk.ts';
 import { QUIRKS } from '../scenarios/quirks.ts';
 import { StagedBlockImage } from '../sim/block-image.ts';
+import { parsePcap } from '../sim/net/pcap.ts';
 import { boot, observability, shipped } from './boot.ts';
 import { bash, nexusSim, startSim, temporaryFolder } from './cli.ts';
 
@@ -146,6 +147,85 @@ describe('run', () => {
   });
 });
 
+describe('two machines', () => {
+  const words = ['--until-marker', 'B/dsoftbusd: remote proxy up'];
+
+  it("stdout has the lines of both in the order of time, each with its node; files hold each node's own bytes", () => {
+    const files = ['--uart-log', at('pair.log'), '--pcap', at('pair.pcap'), '--trace', at('pair.jsonl')];
+    const report = ['--report', at('pair.json'), '--disk', at('pair.img'), '--summary'];
+    const ran = nexusSim(['run', 'os2vm', ...words, ...files, ...report]);
+    expect(ran.code).toBe(0);
+    expect(ran.stdout.endsWith('\nB: dsoftbusd: remote proxy up\r\n')).toBe(true);
+    for (const node of ['A', 'B']) {
+      const own = ran.stdout.match(new RegExp(`^${node}: .*\\r?\\n`, 'gm')) ?? [];
+      expect(readFileSync(at(`pair-${node}.log`), 'latin1')).toBe(own.map((line) => line.slice(3)).join(''));
+      expect(statSync(at(`pair-${node}.img`)).size).toBe(67_108_864);
+    }
+    expect(
+      ran.stdout
+        .split('\n')
+        .slice(0, -1)
+        .every((line) => /^[AB]: /.test(line)),
+    ).toBe(true);
+    const events = readFileSync(at('pair.jsonl'), 'utf8')
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line) as { t: number; node: string; kind: string; bytes: string });
+    expect(Object.keys(events[0]!).slice(0, 4)).toEqual(['t', 'pid', 'kind', 'node']);
+    expect(events.every((event, index) => index === 0 || event.t >= events[index - 1]!.t)).toBe(true);
+    for (const node of ['A', 'B']) {
+      const frames = parsePcap(readFileSync(at(`pair-${node}.pcap`)));
+      const packets = events.filter((event) => event.kind === 'packet' && event.node === node);
+      expect(packets.length).toBeGreaterThan(10);
+      expect(frames).toEqual(
+        packets.map(({ t, bytes }) => ({
+          seconds: 0,
+          ns: Math.floor(t / 1000) * 1000,
+          bytes: Buffer.from(bytes, 'hex'),
+          length: bytes.length / 2,
+        })),
+      );
+    }
+    expect(JSON.parse(readFileSync(at('pair.json'), 'utf8'))).toMatchObject({
+      scenario: 'os2vm',
+      passed: true,
+      end: 'goal',
+    });
+    expect(ran.stderr).toContain('passed: "B/dsoftbusd: remote proxy up" was printed, ');
+    expect(ran.stderr).toMatch(/^node B: \d+ lines, .* of virtual time since its power-on$/m);
+  });
+
+  it('--variant os2vm is the same run; --seed changes nothing in it but chance', () => {
+    const ran = nexusSim(['run', '--variant', 'os2vm', '--seed', '3', ...words]);
+    expect(ran.code).toBe(0);
+    expect(ran.stderr).toContain('passed: ');
+  });
+
+  it('a verdict in the words of the harness, exit 1; what is meant for one node changes that one', () => {
+    const cut = ['--fault', 'B/packet:dir=rx,do=drop', '--without', 'A/metricsd'];
+    const ran = nexusSim(['run', 'os2vm-metrics', ...cut, '--max-virtual-time', '1s']);
+    expect(ran.code).toBe(1);
+    expect(ran.stderr).toContain(
+      '[info] Waiting for cross-VM session markers...\n[error] Missing session marker (timeout)\n',
+    );
+    expect(ran.stderr).toContain('missing marker: B/dsoftbusd: cross-vm session ok\n');
+    expect(ran.stderr).toMatch(/^ {2}node B, at 0\.\d+ s: who waits for whom$/m);
+    expect([ran.stdout.includes('A: init: start metricsd'), ran.stdout.includes('B: init: start metricsd')]).toEqual([
+      false,
+      true,
+    ]);
+  });
+
+  it('ladder --variant os2vm prints its steps, or JSON', () => {
+    const text = nexusSim(['ladder', '--variant', 'os2vm']).stdout.split('\n');
+    expect(text[0]).toBe('ladder os2vm: 4 steps, in order');
+    expect(text[1]).toBe('   1   A and B   dsoftbusd: discovery cross-vm up');
+    expect(JSON.parse(nexusSim(['ladder', '--variant', 'os2vm', '--json']).stdout)).toMatchObject({
+      nodes: ['A', 'B'],
+    });
+  });
+});
+
 describe('disk', () => {
   it('two processes on one --disk: the second finds the keys of the first', () => {
     const disk = at('blk.img');
@@ -260,7 +340,7 @@ describe('help and tables', () => {
       const ran = bash(line.replaceAll('nexus-sim', '$SIM'), { cwd: folder.path });
       expect(ran.code, line).toBe(failing.includes(line) ? 1 : 0);
     }
-  });
+  }, 240_000);
 
   it('ladder prints markers with order and phase, or JSON', () => {
     const text = nexusSim(['ladder', '--variant', 'observability']).stdout.split('\n');
@@ -373,6 +453,19 @@ describe('bad input: one line that names the place and what was expected, exit 2
     [
       'run --uart-log same --trace ./same',
       /^nexus-sim: --trace \.\/same: expected another file than that of --uart-log\n$/,
+    ],
+    ['run os2vm --phase mmio', /^nexus-sim: --phase mmio: expected none: ladder os2vm has no phases\n$/],
+    ['run os2vm --without B/printerd', /^nexus-sim: --without B\/printerd: expected one of logd, updated, .*\n$/],
+    ['run os2vm --without C/logd', /^nexus-sim: --without C\/logd: expected one of logd, updated, .*\n$/],
+    ['run --without A/logd', /^nexus-sim: --without A\/logd: expected one of keystored, .*\n$/],
+    ['run os2vm --variant dhcp', /^nexus-sim: --variant dhcp: expected os2vm, or none with image os2vm\n$/],
+    [
+      'run observability --variant os2vm',
+      /^nexus-sim: --variant os2vm: expected another variant, or scenario os2vm with image observability\n$/,
+    ],
+    [
+      'run os2vm --uart-log x.log --pcap x.log',
+      /^nexus-sim: --pcap x-A\.log: expected another file than that of --uart-log\n$/,
     ],
     ['run --frobnicate', /^nexus-sim: unknown option '--frobnicate'\n$/],
     ['run one two', /^nexus-sim: too many arguments for 'run'\. Expected 1 argument but got 2\.\n$/],

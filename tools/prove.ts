@@ -1,5 +1,5 @@
 /**
- * `npm run prove`: takes every marker's cause away and shows that the marker goes. Options: `--image default|observability`,
+ * `npm run prove`: takes every marker's cause away and shows that the marker goes. Options: `--image default|observability|os2vm`,
  * `--quirks none|reference` (both without), `--only TEXT` (markers that contain it), `--without SERVICE` (from every boot),
  * `--smp N` (with the markers of more harts), `--json`. Exit code 1 when a marker survives that should not, or the other way round.
  */

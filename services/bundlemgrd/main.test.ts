@@ -187,6 +187,21 @@ describe('metrics (sheet 40, section 16)', () => {
     expect(driver.sent.indexOf(sent[0]!)).toBeLessThan(driver.sent.findIndex((each) => each.slot === 4));
   });
 
+  it.each([
+    ['00', 'bundlemgrd.route_status.ok'],
+    ['01', 'bundlemgrd.route_status.fail'],
+    ['03', 'bundlemgrd.route_status.fail'],
+    ['09', 'bundlemgrd.route_status.fail'],
+  ])('contract: a route of status %s counts as %s', (code, name) => {
+    const driver = bench(
+      (query) => (query.length === 14 ? bytes(`52540141 ${code} 05000000 06000000 ${hex(query.subarray(10))}`) : null),
+      [...SLOTS, METRICSD],
+    );
+    replies(driver, [EXECD]);
+    const counted = driver.sent.filter((each) => each.slot === METRICSD).map((each) => decodeMetric(each.frame));
+    expect(counted.map((each) => (each.ok && 'name' in each.request ? text(each.request.name) : null))).toEqual([name]);
+  });
+
   it('without a metricsd nothing is sent, not even to what stands in its slot later', () => {
     const driver = bench();
     driver.push(3, LIST, { cap: METRICSD, after: 2000 });

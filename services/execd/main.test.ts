@@ -386,6 +386,20 @@ describe('WAIT_PID and REPORT_EXIT (sheet 60, sections 6.5 and 6.6)', () => {
     expect(reports.length).toBe(2);
   });
 
+  it('what did not start is nobody: a report for the errno as a pid fails', () => {
+    const world = new World();
+    world.execResults.push(-Errno.ENOMEM);
+    world
+      .exec(1)
+      .report(0x1_0000_0000 - Errno.ENOMEM, 3)
+      .run();
+    expect(world.answers).toEqual([
+      [1, 3, 0, null],
+      [2, 3, 0x1_0000_0000 - Errno.ENOMEM, null],
+    ]);
+    expect(world.lines).toEqual([]);
+  });
+
   it('a child that is not remembered is unknown', () => {
     const world = new World();
     world.waitResults.push([8, -22]);

@@ -383,6 +383,28 @@ describe('facade on the kernel (sheet 70, section 6)', () => {
     expect(got[1]).toBe(`4e530185${rest}`);
   });
 
+  it('a datagram to the wire: 1500 bytes to an address and a port; more, 0.0.0.0 or port 0 is IO', () => {
+    const to = (ip: number, to: number, size: number): FacadeRequest => ({
+      op: Op.UDP_SEND_TO,
+      udp: handle(1),
+      ip: ip as typeof LOOP,
+      port: port(to),
+      data: new Uint8Array(size),
+      nonce: null,
+    });
+    const gateway = ipv4(10, 0, 2, 2);
+    expect(
+      answers(new NetWorld(), [
+        { op: Op.UDP_BIND, ip: null, port: port(5000), nonce: null },
+        to(gateway, 9, 1501),
+        to(IPV4_ANY, 9, 1),
+        to(gateway, 0, 1),
+        to(gateway, 9, 1500),
+        to(gateway, 9, 1),
+      ]),
+    ).toEqual(['4e5301860001000000', '4e53018704', '4e53018704', '4e53018704', '4e53018700dc05', '4e530187000100']);
+  });
+
   it('a refused TCP connection: OK at once, then IO', () => {
     const world = new NetWorld();
     const got = answers(world, [

@@ -205,12 +205,12 @@ function* awaitDns(sys: Sys, net: Net, socket: UdpSocket, reference: boolean): C
 }
 
 /** What the reference takes for an answer: a server's address and the transaction id, whatever else it says. */
-function carriesId({ ip, payload }: Datagram): boolean {
+export function carriesId({ ip, payload }: Datagram): boolean {
   return DNS_SERVERS.includes(ip) && payload[0] === DNS_QUERY[0] && payload[1] === DNS_QUERY[1];
 }
 
 /** The contract (quirks.md, dns-unchecked): a server's own answer to the question, with an address in it. */
-function resolves(datagram: Datagram): boolean {
+export function resolves(datagram: Datagram): boolean {
   if (!carriesId(datagram) || datagram.port !== DNS_PORT) return false;
   const message = decodeDns(datagram.payload);
   if (typeof message === 'string' || !message.response || message.rcode !== DnsRcode.NOERROR) return false;

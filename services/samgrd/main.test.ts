@@ -314,6 +314,18 @@ describe('log probe (sheet 60, section 7.4)', () => {
     expect(frames(probe({ logd: ({ nonce }) => [ack(nonce - 1n)] }).got)).toEqual([failed]);
   });
 
+  it('COR-3: what no probe wants is counted as dropped', () => {
+    const bench = new Bench({ logd: ({ nonce }) => [ack(nonce + 9n), bytes(1), ack(nonce)] });
+    const events = bench.bare.record();
+    bench.ask('selftest-client', PROBE, PROBE);
+    bench.run();
+    const notes = events.flatMap((event) => (event.kind === 'note' ? [[event.name, event.value]] : []));
+    expect(notes).toEqual([
+      ['inbox.dropped', 2],
+      ['inbox.dropped', 4],
+    ]);
+  });
+
   it('fails at once without a route or a capability, and leaks nothing', () => {
     const denied: Router = (name) => (name === 'logd' ? encodeRouteResponse(3, 0, 0, null) : initAnswers(name));
     const noReply: Router = (name) => (name === '@reply' ? encodeRouteResponse(1, 0, 0, null) : initAnswers(name));

@@ -82,6 +82,8 @@ class Samgrd {
   readonly #slots: Route;
   readonly #registry = new ServiceRegistry();
   readonly #probeNonces = new NonceGen(1n);
+  /** Frames that no probe wanted (COR-3). */
+  #dropped = 0;
   readonly #said = new Set<Once>();
 
   constructor(sys: Sys, options: SamgrdOptions, slots: Route) {
@@ -170,10 +172,12 @@ class Samgrd {
       yield sys.capClose(clone);
       return false;
     }
-    // No other client shares this inbox: what else arrives is a late answer that nobody asks for.
+    // No other client shares this inbox: what else arrives is a late answer that nobody asks for, and counts as dropped.
     const inbox = new Inbox(own.recv, true);
     const wanted = (reply: Uint8Array): boolean => appendStatus(reply, nonce) !== null;
     const ack = yield* inbox.take(sys, wanted, yield* budgetOf(sys, PROBE_NS), ACK_BUFFER);
+    this.#dropped += inbox.drops;
+    if (inbox.drops > 0) sys.note('inbox.dropped', this.#dropped);
     return ack !== null && appendStatus(ack, nonce) === AppendStatus.OK;
   }
 }

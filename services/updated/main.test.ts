@@ -237,6 +237,31 @@ describe('handlers (section 4)', () => {
     expect(reason({}, -Errno.ETIMEDOUT)).toBe('(op=switch status=fail detail=send)');
   });
 
+  it('COR-3: an answer of bundlemgrd that came too late is not the next one', () => {
+    const driver = bench();
+    const answer = driver.onSend;
+    let published = 0;
+    driver.onSend = (sent) => {
+      if (sent.slot === 5) {
+        published += 1;
+        // The first switch waits in vain; the second is refused.
+        if (published === 2) driver.push(0x0a, Uint8Array.of(0x42, 0x4e, 1, 0x84, 1, 0, 0, 0));
+        return;
+      }
+      // The late OK stands in front of what statefsd answers to the second STAGE.
+      if (sent.slot === 9 && published === 1 && sent.frame[3] === 1)
+        driver.push(0x0a, Uint8Array.of(0x42, 0x4e, 1, 0x84, 0, 2, 0, 0));
+      answer(sent);
+    };
+    expect(replies(driver, [STAGE, SWITCH, STAGE, SWITCH, STATUS]).slice(1)).toEqual([
+      '55440182030000',
+      '55440181000000',
+      '55440182030000',
+      '55440184000400' + '01000000',
+    ]);
+    expect(audits(driver).at(-1)).toBe('(op=switch status=fail detail=status)');
+  });
+
   it('errors of the reply inbox have their own reasons', () => {
     for (const [errno, reason] of [
       [Errno.ESRCH, 'reply-nosuch'],

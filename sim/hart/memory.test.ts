@@ -92,6 +92,35 @@ describe('faults', () => {
     expect(rig.peek64(DATA + 8184)).toBe(0x1122_3344_5566_7788n);
   });
 
+  it('the second page of a crossing access may lie beyond 2^32, and above that beyond 2^64', () => {
+    for (const [page, next] of [
+      [0xf_ffff, 0x1_0000_0000n],
+      [2 ** 52 - 1, 0n],
+    ] as const) {
+      const pages = new Map<number, Mapping>([...PAGES, [page, { rights: 'rw', page: 2 }]]);
+      const address = BigInt.asIntN(64, BigInt(page) * 4096n) + 4092n;
+      for (const [access, cause] of [
+        ['ld a1, 0(a0)', 13],
+        ['sd a1, 0(a0)', 15],
+      ] as const)
+        expect(run(`li a0, ${address}\n ${access}`, new HartRig(pages)).hart.stop).toEqual({
+          reason: 'trap',
+          cause,
+          tval: next,
+        });
+    }
+  });
+
+  it('the right to modify is no right to load', () => {
+    const pages = new Map<number, Mapping>([...PAGES, [0x40, { rights: 'w', page: 2 }]]);
+    const rig = run(
+      'li a0, 0x40000\n li a2, 3\n amoadd.d a1, a2, (a0)\n amoadd.d a1, a2, (a0)\n ld a3, 0(a0)',
+      new HartRig(pages),
+    );
+    expect(rig.hart.getX(11)).toBe(3n);
+    expect(rig.hart.stop).toEqual({ reason: 'trap', cause: 13, tval: 0x4_0000n });
+  });
+
   it('physical addresses without memory are access faults', () => {
     const pages = new Map<number, Mapping>([...PAGES, [0x40, { rights: 'rwx', page: null, physical: 5 }]]);
     for (const [program, cause, tval] of [

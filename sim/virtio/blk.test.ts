@@ -143,6 +143,26 @@ describe('requests', () => {
     expect(rig.memory.readU8(BODY + 612)).toBe(0);
   });
 
+  it('reads a header whose every field lies in two places', () => {
+    const image = new SparseBlockImage(64);
+    image.write(7, new Uint8Array(512).fill(0x77));
+    for (const cut of [1, 2, 3, 5, 8, 9, 10, 11, 12, 13, 15]) {
+      const { rig, queue, header } = ready(image);
+      header(IN, 7);
+      // The second part of the header moves away; what lies behind the first part would be another request.
+      const away = BODY + 0x1000;
+      rig.memory.slice(away, 16 - cut).set(rig.memory.slice(HEADER + cut, 16 - cut));
+      rig.memory.slice(HEADER + cut, 16 - cut).fill(0xff);
+      const length = rig.submit(queue, [
+        [HEADER, cut, 0],
+        [away, 16 - cut, 0],
+        [BODY, 512, WRITE],
+        [STATUS_BYTE, 1, WRITE],
+      ]);
+      expect([cut, length, rig.memory.readU8(STATUS_BYTE), rig.memory.readU8(BODY + 511)]).toEqual([cut, 513, 0, 0x77]);
+    }
+  });
+
   it('moves more than one bounce buffer at a time', () => {
     const image = new SparseBlockImage(200);
     for (let i = 0; i < 200; i += 1) image.write(i, new Uint8Array(512).fill(i + 1));
@@ -209,6 +229,14 @@ describe('requests', () => {
     rig.submit(queue, buffers);
     expect(rig.brokenReasons).toEqual([reason]);
     expect(rig.usedIdx(queue)).toBe(0);
+  });
+
+  it('discards and zeroes 3F_FFFF sectors at most, however large the disk', () => {
+    const { request, segment } = ready(new SparseBlockImage(0x80_0000));
+    expect(request(11, 0, [segment(0, 0x40_0000, 0)])).toEqual([1, 1]);
+    expect(request(13, 0, [segment(0, 0x40_0000, 0)])).toEqual([1, 1]);
+    expect(request(13, 0, [segment(0x7f_ffff, 1, 0)])).toEqual([1, 0]);
+    expect(request(13, 0, [segment(0x7f_ffff, 2, 0)])).toEqual([1, 1]);
   });
 
   it('a short discard segment breaks the device', () => {

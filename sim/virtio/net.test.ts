@@ -252,6 +252,10 @@ describe('config space and control queue', () => {
     expect([0x100, 0x104].map((offset) => old.rig.r(offset))).toEqual([0xddcc_bbaa, 0x0001_ffee]);
     old.rig.w(mmio.STATUS, 0);
     expect(old.rig.r(0x100)).toBe(0x1200_5452);
+    // Who sets the MAC through the control queue does not set it here.
+    const controlled = ready(1 << 23, 0);
+    controlled.rig.device.write(0x100, 4, 0xddcc_bbaa);
+    expect(controlled.rig.r(0x100)).toBe(0x1200_5452);
   });
 
   it('takes another MAC from the board', () => {

@@ -7,9 +7,10 @@ import { ladderFile } from '../../markers/loader.ts';
 import { EndpointNames } from '../../scenarios/endpoint-names.ts';
 import { parseFault } from '../../scenarios/faults.ts';
 import { parseQuirks } from '../../scenarios/quirks.ts';
+import { PairRun } from '../../scenarios/pair-run.ts';
 import { ScenarioRun } from '../../scenarios/run.ts';
-import { parseGrant, parseScenario } from '../../scenarios/scenario.ts';
-import type { Faults, Scenario } from '../../scenarios/scenario.ts';
+import { nodeWord, parseGrant, parseScenario } from '../../scenarios/scenario.ts';
+import type { Faults, NodeName, Scenario } from '../../scenarios/scenario.ts';
 import { SparseBlockImage } from '../../sim/block-image.ts';
 import type { TraceEvent } from '../../sim/trace.ts';
 
@@ -56,9 +57,19 @@ export function scenarioOf(plan: BootPlan): Scenario {
     boots: scenario.boots.map((boot) => ({
       ...boot,
       maxVirtualNs: MAX_VIRTUAL_NS,
-      faults: withWords(boot.faults, plan.words),
+      faults: scenario.nodes.length > 0 ? boot.faults : withWords(boot.faults, plan.words),
     })),
+    nodes: scenario.nodes.map((node) => ({ ...node, faults: withWords(node.faults, wordsFor(node.name, plan.words)) })),
   };
+}
+
+/** The words that are meant for a node, or for both. */
+function wordsFor(name: NodeName, words: readonly string[]): readonly string[] {
+  return words.flatMap((flag, i) => {
+    if (i % 2 === 1) return [];
+    const { node, text } = nodeWord(words[i + 1] ?? '');
+    return node === null || node === name ? [flag, text] : [];
+  });
 }
 
 function withWords(base: Faults, words: readonly string[]): Faults {
@@ -87,11 +98,16 @@ function withWord(faults: Faults, flag: string, value: string): Faults {
   return { ...faults, [what]: [...faults[what], grant.value] };
 }
 
-/** Boots and gives the UART's lines without entry tokens. `listen` gets every event as a plain record. */
+/**
+ * Boots and gives the UART's lines without entry tokens; of two machines with their node and a slash in front. `listen` gets
+ * every event as a plain record.
+ */
 export function linesOf(plan: BootPlan, listen?: (event: EventRecord) => void): readonly string[] {
+  const scenario = scenarioOf(plan);
+  if (scenario.nodes.length > 0) return pairLinesOf(scenario, listen);
   const bytes: number[] = [];
   const view = listen === undefined ? null : new EventView(() => prepared.ok && prepared.value.kernel, listen);
-  const prepared = ScenarioRun.prepare(scenarioOf(plan), {
+  const prepared = ScenarioRun.prepare(scenario, {
     ladders: ladderText,
     disk: new SparseBlockImage(),
     uart: (byte) => void bytes.push(byte),
@@ -101,6 +117,29 @@ export function linesOf(plan: BootPlan, listen?: (event: EventRecord) => void): 
   if (!prepared.ok) throw new Error(prepared.error);
   for (let slices = 0; slices < MAX_SLICES && !prepared.value.slice(SLICE_TURNS); slices++);
   return Buffer.from(Uint8Array.from(bytes)).toString('latin1').split(/\r?\n/).map(withoutEntryTokens);
+}
+
+function pairLinesOf(scenario: Scenario, listen?: (event: EventRecord) => void): readonly string[] {
+  const lines: string[] = [];
+  const view = (node: NodeName): EventView =>
+    new EventView(
+      () => prepared.ok && prepared.value.kernelOf(node),
+      (event) => listen?.({ ...event, node }),
+    );
+  const views = { A: view('A'), B: view('B') };
+  const prepared = PairRun.prepare(scenario, {
+    ladders: ladderText,
+    disks: { A: new SparseBlockImage(), B: new SparseBlockImage() },
+    uart: (bytes, node) => {
+      const text = Buffer.from(bytes).toString('latin1');
+      for (const line of text.split(/\r?\n/)) if (line !== '') lines.push(`${node}/${withoutEntryTokens(line)}`);
+    },
+    traceListeners: listen === undefined ? [] : [(event, node) => views[node].take(event)],
+    goal: 'ladder',
+  });
+  if (!prepared.ok) throw new Error(prepared.error);
+  for (let slices = 0; slices < MAX_SLICES && !prepared.value.slice(SLICE_TURNS); slices++);
+  return lines;
 }
 
 type KernelOf = () => ScenarioRun['kernel'] | false;

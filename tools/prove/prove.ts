@@ -8,8 +8,10 @@ import { parseCauses } from '../../markers/causes.ts';
 import type { Cause } from '../../markers/causes.ts';
 import { loadLadder } from '../../markers/loader.ts';
 import { Sequence } from '../../markers/predicates.ts';
+import type { EventRecord } from '../../markers/predicates.ts';
 import { taskOfLine, withoutEntryTokens } from '../../markers/tasks.ts';
 import { IMAGES } from '../../scenarios/images.ts';
+import { nodeWord } from '../../scenarios/scenario.ts';
 import { ladderText, linesOf } from './boot.ts';
 import type { BootPlan } from './boot.ts';
 
@@ -45,15 +47,19 @@ export function loadCauses(): readonly Cause[] {
 
 /** Causes of the markers that an image's ladder has, in ladder order; for the default image also those of ladders beyond it. */
 export function causesOf(image: string, causes: readonly Cause[], smp = false): readonly Cause[] {
+  if (IMAGES.get(image)?.paired === true) return causes.filter((cause) => cause.ladder === PAIR_LADDER);
   const ladder = loadLadder(IMAGES.get(image)?.ladder ?? image, ladderText);
   if (!ladder.ok) throw new Error(ladder.error);
   const beyond = image === 'default' ? causes.filter((cause) => isBeyond(cause, smp)) : [];
   return [...ladder.value.markers.flatMap((marker) => causes.filter((cause) => cause.marker === marker)), ...beyond];
 }
 
-/** The markers of more harts are for runs that have them. */
+/** The ladder of two machines, whose markers are those of a node. */
+const PAIR_LADDER = 'os2vm';
+
+/** The markers of more harts, or of two machines, are for runs that have them. */
 function isBeyond(cause: Cause, smp: boolean): boolean {
-  return cause.ladder !== null && (cause.ladder !== 'smp' || smp);
+  return cause.ladder !== null && cause.ladder !== PAIR_LADDER && (cause.ladder !== 'smp' || smp);
 }
 
 /** The undisturbed boot: each marker's line, and what came before it. */
@@ -67,17 +73,24 @@ export function baseLines(plan: BootPlan, causes: readonly Cause[]): readonly Ba
         sequence.take(event);
         continue;
       }
-      const line = withoutEntryTokens(String(event['text']));
+      const line = lineOf(event);
       sequence.take({ ...event, text: line });
       if (!line.includes(cause.marker)) continue;
       const problems: string[] = [];
       if (sequence.missing !== null) problems.push(`not before its line: ${sequence.missing.text}`);
-      const task = taskOfLine(line);
+      const task = taskOfLine(nodeWord(line).text);
       if (task !== cause.task) problems.push(`printed by ${task ?? 'nobody known'}, not by ${cause.task}`);
       found.set(cause.marker, { marker: cause.marker, line, problems });
     }
   });
   return causes.map((cause) => found.get(cause.marker) ?? { marker: cause.marker, line: null, problems: [] });
+}
+
+/** The line of a uart-line event, without entry tokens; with its node in front, as {@link linesOf} has it. */
+function lineOf(event: EventRecord): string {
+  const text = withoutEntryTokens(String(event['text']));
+  const { node } = event;
+  return typeof node === 'string' ? `${node}/${text}` : text;
 }
 
 /** A boot that takes causes away, and the markers it is for. */
