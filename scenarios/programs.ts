@@ -47,6 +47,8 @@ const QOS_ADMINISTRATORS: readonly string[] = ['execd', 'policyd'];
 /** Receive buffers of servers, bytes: the protocol's own limit, and what the reference cuts to (quirk receive-cut). */
 const RECEIVE_MAX = 8192;
 const RECEIVE_CUT = 512;
+/** How long statefsd offers an answer that nobody may read, where producers reach a metricsd that does not wait for its acks. */
+const UNREAD_ANSWER_NS = 10_000_000;
 
 /** The kernel's boot image for one boot of a scenario. */
 export function kernelImageOf(scenario: Scenario, boot: Boot, plan: FaultPlan): KernelImage {
@@ -107,6 +109,11 @@ function initOptions(definition: ImageDefinition, faults: Faults, quirks: QuirkS
 }
 
 /** The program of one service, or what a fault puts in its place. */
+/** Producers reach a metricsd that does not wait for its acks: statefsd's answers to it end up where the selftest reads. */
+function leavesAnswersUnread(quirks: QuirkSet): boolean {
+  return quirks.has('wal-unacknowledged') && !quirks.has('metrics-unrouted');
+}
+
 function programOf(
   service: string,
   definition: ImageDefinition,
@@ -221,6 +228,7 @@ function programOf(
         staleTail: quirks.has('statefs-tail'),
         statusPreset: quirks.has('blk-status-preset'),
         lateReplyDenies: quirks.has('late-reply-denies'),
+        answerWaitNs: leavesAnswersUnread(quirks) ? UNREAD_ANSWER_NS : null,
       });
     case 'selftest-client':
       return selftestProgram({
@@ -232,6 +240,7 @@ function programOf(
         helloElf: helloElf(),
         waitByRounds: quirks.has('wait-by-rounds'),
         receiveMax,
+        strayAnswers: leavesAnswersUnread(quirks),
         silentSink,
         inboxDiscards,
       });

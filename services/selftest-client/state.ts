@@ -64,6 +64,11 @@ export interface SelftestOptions {
   readonly helloElf: Uint8Array;
   /** Receive buffer of the client of vfsd, bytes: 8192, with quirk receive-cut 512. */
   readonly receiveMax: number;
+  /**
+   * Answers of others may lie in statefsd's response queue, so S22 looks for its own; absent: the first one is taken, as the
+   * sheet has it. Only with quirk `wal-unacknowledged` on and `metrics-unrouted` off, see docs/decisions.md.
+   */
+  readonly strayAnswers?: boolean;
   /** quirk silent-sink. */
   readonly silentSink: boolean;
   /** quirk inbox-discards. */

@@ -170,12 +170,15 @@ function* bootctlIsStored(state: SelftestState): Call<boolean> {
     return false;
   }
   const answer = { deadline: budget.deadline, round: 0 };
-  const received = yield* recvWithin(sys, Slot.STATEFSD_RECV, answer, CLIENT_RECV_MAX);
-  if (received < 0) {
-    if (received === TIMEOUT) yield* state.say('SELFTEST: bootctl persist recv timeout');
-    return false;
-  }
-  const read = decodeGetReply(sys.message.payload, nonce);
+  let read: ReturnType<typeof decodeGetReply>;
+  do {
+    const received = yield* recvWithin(sys, Slot.STATEFSD_RECV, answer, CLIENT_RECV_MAX);
+    if (received < 0) {
+      if (received === TIMEOUT) yield* state.say('SELFTEST: bootctl persist recv timeout');
+      return false;
+    }
+    read = decodeGetReply(sys.message.payload, nonce);
+  } while (read === null && state.options.strayAnswers === true);
   return (
     read !== null &&
     read.status === STATUS_OK &&

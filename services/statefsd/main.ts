@@ -16,6 +16,8 @@ import {
   recvRequest,
   replyAndClose,
   send,
+  sendWithin,
+  TIMEOUT,
   yields,
 } from '../lib/ipc.ts';
 import type { Call } from '../lib/ipc.ts';
@@ -55,6 +57,7 @@ class Statefsd implements Guard<Syscall> {
   /** Where denials go; -1 without a logd. */
   #auditSlot = -1;
   #auditsLost = 0;
+  #answersLost = 0;
 
   constructor(sys: Sys, options: StatefsdOptions) {
     this.#sys = sys;
@@ -120,9 +123,26 @@ class Statefsd implements Guard<Syscall> {
     if (asksForChange(frame)) this.#backend.touched();
     if (replySlot >= 0) {
       if ((yield* replyAndClose(sys, replySlot, reply)) < 0) yield sys.println('statefsd: reply send fail');
-    } else if ((yield* send(sys, Slot.RESPONSES, reply, 'forever')) < 0) {
-      yield sys.println('statefsd: send fail');
+    } else {
+      yield* this.#answer(reply);
     }
+  }
+
+  /** To the fixed response endpoint, which the selftest reads (sheet 50, section 11.1). */
+  *#answer(reply: Uint8Array): Call<void> {
+    const sys = this.#sys;
+    const wait = this.#options.answerWaitNs;
+    const sent =
+      wait === null
+        ? yield* send(sys, Slot.RESPONSES, reply, 'forever')
+        : yield* sendWithin(sys, Slot.RESPONSES, reply, yield* budgetOf(sys, wait));
+    if (sent >= 0) return;
+    if (wait === null || sent !== TIMEOUT) {
+      yield sys.println('statefsd: send fail');
+      return;
+    }
+    this.#answersLost += 1;
+    sys.note('answers-lost', this.#answersLost);
   }
 
   *#awaitSlots(): Call<boolean> {

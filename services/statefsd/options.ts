@@ -14,6 +14,11 @@ export interface StatefsdOptions {
   readonly statusPreset: boolean;
   /** A policy answer with another nonce denies at once (quirk `late-reply-denies`). */
   readonly lateReplyDenies: boolean;
+  /**
+   * ns to wait for room where an answer without a reply capability goes; null: for ever, as the sheet has it. Not null only
+   * with quirk `wal-unacknowledged` on and `metrics-unrouted` off, see docs/decisions.md.
+   */
+  readonly answerWaitNs: number | null;
 }
 
 /** The contract. */
@@ -25,6 +30,7 @@ export const CONTRACT: StatefsdOptions = {
   staleTail: false,
   statusPreset: false,
   lateReplyDenies: false,
+  answerWaitNs: null,
 };
 
 /** The reference image. */
@@ -36,4 +42,5 @@ export const REFERENCE: StatefsdOptions = {
   staleTail: true,
   statusPreset: true,
   lateReplyDenies: true,
+  answerWaitNs: null,
 };
