@@ -1,4 +1,5 @@
 /** metricsd under the model kernel, with small stand-ins for init, logd and the store, and the OS client as producer. */
+import { ENTRY_NOTE } from '../lib/entry.ts';
 import { describe, expect, it } from 'vitest';
 import { CAP_MOVE, NONBLOCK, TRUNCATE, serviceIdOf } from '../../kernel-model/abi.ts';
 import type { Program, Sys } from '../../kernel-model/sys.ts';
@@ -144,7 +145,9 @@ function boot(
     logged,
     store,
     clock: bare.clock.now,
-    notes: events.flatMap((e): [string, string | number][] => (e.kind === 'note' ? [[e.name, e.value]] : [])),
+    notes: events.flatMap((e): [string, string | number][] =>
+      e.kind === 'note' && e.name !== ENTRY_NOTE ? [[e.name, e.value]] : [],
+    ),
   };
 }
 

@@ -1,4 +1,5 @@
 /** policyd's loop on the real kernel, with stand-ins for init, its clients and logd. */
+import { ENTRY_NOTE } from '../lib/entry.ts';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { NONBLOCK, Rights, TRUNCATE, serviceIdOf } from '../../kernel-model/abi.ts';
@@ -693,7 +694,9 @@ function collect(bench: Bench, name: string, channel: ChannelName, ...questions:
 }
 
 function notesOf(events: readonly TraceEvent[]): (readonly [string, string | number])[] {
-  return events.flatMap((event) => (event.kind === 'note' ? [[event.name, event.value] as const] : []));
+  return events.flatMap((event) =>
+    event.kind === 'note' && event.name !== ENTRY_NOTE ? [[event.name, event.value] as const] : [],
+  );
 }
 
 function heldSlots(task: Task): number[] {
