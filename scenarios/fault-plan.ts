@@ -248,7 +248,7 @@ export class FaultPlan {
 function packetFault(fault: Of<'packet'>): PacketFault {
   const { dir: direction, has, window, act } = fault;
   const count = Math.min(window.count, PACKET_NUMBER_MAX);
-  const place = { direction, packet: window.from, count, ...(has !== '' && { has: bytesOf(has) }) };
+  const place = { direction, packet: window.from, count, ...(has !== '' && { has: [...bytesOf(has)] }) };
   switch (act.do) {
     case 'drop':
       return { ...place, action: 'drop' };
@@ -261,7 +261,7 @@ function packetFault(fault: Of<'packet'>): PacketFault {
     case 'corrupt':
       return { ...place, action: 'corrupt', offset: act.offset, mask: act.mask };
     case 'alter':
-      return { ...place, action: 'alter', offset: act.offset, bytes: bytesOf(act.bytes) };
+      return { ...place, action: 'alter', offset: act.offset, bytes: [...bytesOf(act.bytes)] };
     case 'cut':
       return { ...place, action: 'truncate', length: act.len };
   }

@@ -56,16 +56,16 @@ describe('packet faults', () => {
   });
 
   it('alter: bytes written over the frame, none beyond its end', () => {
-    const fault = { ...TX, packet: 1, count: 2, action: 'alter', offset: 1, bytes: Uint8Array.of(7, 8, 9) } as const;
+    const fault = { ...TX, packet: 1, count: 2, action: 'alter', offset: 1, bytes: [7, 8, 9] } as const;
     expect(setUp([fault]).pass(3)).toEqual(['1,7,8@0', '2,7,8@10', '3,0,0@20']);
     expect(setUp([{ ...fault, offset: 9 }]).pass(1)).toEqual(['1,0,0@0']);
   });
 
   it('has: only frames with these bytes are counted', () => {
-    const fault = { ...TX, has: Uint8Array.of(3, 0), packet: 1, action: 'drop' } as const;
+    const fault = { ...TX, has: [3, 0], packet: 1, action: 'drop' } as const;
     expect(setUp([fault]).pass(4)).toEqual(['1,0,0@0', '2,0,0@10', '4,0,0@30']);
     expect(setUp([{ ...fault, packet: 2 }]).pass(4)).toHaveLength(4);
-    expect(setUp([{ ...fault, has: Uint8Array.of(0, 0, 0, 0) }]).pass(4)).toHaveLength(4);
+    expect(setUp([{ ...fault, has: [0, 0, 0, 0] }]).pass(4)).toHaveLength(4);
   });
 
   it('a lost frame is counted by the faults behind', () => {

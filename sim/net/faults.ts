@@ -21,7 +21,7 @@ export type PacketAction =
   /** The byte at `offset` (counted round the frame's end) is exclusive-ored with `mask`. */
   | { readonly action: 'corrupt'; readonly offset: number; readonly mask: number }
   /** `bytes` are written over it at `offset`; what would lie beyond its end is left out. */
-  | { readonly action: 'alter'; readonly offset: number; readonly bytes: Uint8Array }
+  | { readonly action: 'alter'; readonly offset: number; readonly bytes: readonly number[] }
   /** Only its first `length` bytes come. */
   | { readonly action: 'truncate'; readonly length: number };
 
@@ -29,7 +29,7 @@ export type PacketAction =
 export type PacketFault = PacketAction & {
   readonly direction: PacketDirection;
   /** Only frames with these bytes somewhere in them are counted and hit; all when missing. */
-  readonly has?: Uint8Array;
+  readonly has?: readonly number[];
   /** The first frame hit, counted from 1. */
   readonly packet: number;
   /** How many frames in a row are hit; 1 when missing. */
@@ -231,14 +231,14 @@ function corrupted(frame: Uint8Array, offset: number, mask: number): Uint8Array 
   return bytes;
 }
 
-function altered(frame: Uint8Array, offset: number, over: Uint8Array): Uint8Array {
+function altered(frame: Uint8Array, offset: number, over: readonly number[]): Uint8Array {
   const bytes = frame.slice();
-  if (offset < bytes.length) bytes.set(over.subarray(0, bytes.length - offset), offset);
+  if (offset < bytes.length) bytes.set(over.slice(0, bytes.length - offset), offset);
   return bytes;
 }
 
 /** True when `part` stands somewhere in the frame. */
-function contains(frame: Uint8Array, part: Uint8Array): boolean {
+function contains(frame: Uint8Array, part: readonly number[]): boolean {
   for (let at = 0; at + part.length <= frame.length; at += 1) {
     let i = 0;
     while (i < part.length && frame[at + i] === part[i]) i += 1;
