@@ -47,6 +47,10 @@ const QOS_ADMINISTRATORS: readonly string[] = ['execd', 'policyd'];
 /** Receive buffers of servers, bytes: the protocol's own limit, and what the reference cuts to (quirk receive-cut). */
 const RECEIVE_MAX = 8192;
 const RECEIVE_CUT = 512;
+/** Services that report to metricsd beside the selftest (quirks.md, metrics-unrouted). */
+const PRODUCERS: readonly string[] = ['execd', 'bundlemgrd', 'timed', 'dsoftbusd'];
+/** Header, lengths and key of a WAL segment's PUT take less than this, bytes (sheet 50, section 8; sheet 40, section 14). */
+const PUT_OVERHEAD = 112;
 /** How long statefsd offers an answer that nobody may read, where producers reach a metricsd that does not wait for its acks. */
 const UNREAD_ANSWER_NS = 10_000_000;
 
@@ -109,9 +113,17 @@ function initOptions(definition: ImageDefinition, faults: Faults, quirks: QuirkS
 }
 
 /** The program of one service, or what a fault puts in its place. */
+/** Where a PUT that the store cuts is refused under no nonce, nobody could tell the refusal from silence: segments fit it. */
+function segmentMaxOf(quirks: QuirkSet): number {
+  if (!quirks.has('receive-cut')) return METRICSD_CONTRACT.segmentMaxBytes;
+  const silent = quirks.has('error-drops-nonce') && !quirks.has('wal-unacknowledged');
+  return silent ? RECEIVE_CUT - PUT_OVERHEAD : Infinity;
+}
+
 /** Producers reach a metricsd that does not wait for its acks: statefsd's answers to it end up where the selftest reads. */
-function leavesAnswersUnread(quirks: QuirkSet): boolean {
-  return quirks.has('wal-unacknowledged') && !quirks.has('metrics-unrouted');
+function leavesAnswersUnread(definition: ImageDefinition, quirks: QuirkSet): boolean {
+  const routed = PRODUCERS.some((name) => definition.services.includes(name)) && !quirks.has('metrics-unrouted');
+  return routed && quirks.has('wal-unacknowledged');
 }
 
 function programOf(
@@ -161,7 +173,7 @@ function programOf(
       return metricsdProgram({
         ...METRICSD_CONTRACT,
         receiveMax,
-        segmentMaxBytes: quirks.has('receive-cut') ? Infinity : METRICSD_CONTRACT.segmentMaxBytes,
+        segmentMaxBytes: segmentMaxOf(quirks),
         readyBeforeProof: quirks.has('ready-before-proof'),
         walUnacknowledged: quirks.has('wal-unacknowledged'),
         rollupByCount: quirks.has('rollup-by-count'),
@@ -228,7 +240,7 @@ function programOf(
         staleTail: quirks.has('statefs-tail'),
         statusPreset: quirks.has('blk-status-preset'),
         lateReplyDenies: quirks.has('late-reply-denies'),
-        answerWaitNs: leavesAnswersUnread(quirks) ? UNREAD_ANSWER_NS : null,
+        answerWaitNs: leavesAnswersUnread(definition, quirks) ? UNREAD_ANSWER_NS : null,
       });
     case 'selftest-client':
       return selftestProgram({
@@ -240,7 +252,7 @@ function programOf(
         helloElf: helloElf(),
         waitByRounds: quirks.has('wait-by-rounds'),
         receiveMax,
-        strayAnswers: leavesAnswersUnread(quirks),
+        strayAnswers: leavesAnswersUnread(definition, quirks),
         silentSink,
         inboxDiscards,
       });

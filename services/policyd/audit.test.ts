@@ -158,7 +158,8 @@ describe('contract of audits', () => {
         expect(outcome(rules.judge(event(request, DENY), 0))).toBe('deny');
       }
       expect(outcome(rules.judge(event(delegated(9), DENY), 0))).toBe('deny');
-      expect(outcome(rules.judge(event(route(9), DENY), 0))).toBe('deny');
+      // The same route denied again says nothing new.
+      expect(outcome(rules.judge(event(route(9), DENY), 0))).toBe(i === 0 ? 'deny' : 'unlisted');
     }
   });
 
@@ -235,15 +236,20 @@ describe('properties', () => {
           const pair = request.op === 'check_cap_delegated' ? `${request.subject} ${request.capability}` : '';
           let want: string = status === ALLOW ? 'allow' : 'deny';
           if (quirk && request.version !== 1) want = ['allow', 'deny'][request.nonce % 256] ?? 'none';
+          const route =
+            request.op === 'route' && status !== ALLOW
+              ? `route ${String(request.requester)} ${String(request.target)}`
+              : '';
           const known = status === ALLOW && records.some((record) => pair !== '' && record.pair === pair);
+          const knownRoute = route !== '' && records.some((record) => record.pair === route);
           if (want === 'none') want = 'none';
-          else if (!quirk && status === ALLOW && (request.op === 'route' || known)) want = 'unlisted';
+          else if (!quirk && ((status === ALLOW && (request.op === 'route' || known)) || knownRoute)) want = 'unlisted';
           else if (records.length >= 128) want = 'boot-cap';
           else if (!quirk && records.filter(({ at }) => now - at < SECOND).length >= 16) want = 'rate';
           const got = rules.judge(event(request, status), now);
           expect(outcome(got)).toBe(want);
           if (got.kind !== 'append') continue;
-          records.push({ at: now, pair: status === ALLOW ? pair : '' });
+          records.push({ at: now, pair: status === ALLOW ? pair : route });
           rules.sent(now);
         }
         expect(rules.emissions).toBe(records.length);

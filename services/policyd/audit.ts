@@ -45,6 +45,8 @@ export class AuditRules {
   #emissions = 0;
   /** Allowed (subject, capability) pairs that have their record; as many as {@link AUDITS_PER_BOOT}. */
   readonly #allowed = new Set<string>();
+  /** Denied (sender, requester, target) of ROUTE that have theirs: a client that asks again and again says nothing new. */
+  readonly #deniedRoutes = new Set<string>();
   /** Times of the last {@link AUDITS_PER_SECOND} records handed to logd, oldest first. */
   readonly #recent: number[] = [];
 
@@ -73,6 +75,8 @@ export class AuditRules {
     this.#emissions += 1;
     const pair = allowedPair(event);
     if (pair !== null) this.#allowed.add(pair);
+    const route = deniedRoute(event);
+    if (route !== null) this.#deniedRoutes.add(route);
     return {
       kind: 'append',
       text: auditText(event.reply.op, decision, event.sender),
@@ -98,6 +102,8 @@ export class AuditRules {
   /** Contract: denials always, allows where they say something new. The reference lists whatever it took for a decision. */
   #isListed(event: AuditEvent): boolean {
     if (this.#decisionByte) return true;
+    const route = deniedRoute(event);
+    if (route !== null) return !this.#deniedRoutes.has(route);
     if (event.reply.status === PolicyStatus.DENY) return true;
     switch (event.request?.op) {
       case 'check':
@@ -117,6 +123,12 @@ export class AuditRules {
 function decisionOf(status: number | undefined): Decision | null {
   if (status === PolicyStatus.ALLOW) return 'allow';
   return status === PolicyStatus.DENY ? 'deny' : null;
+}
+
+/** Key of a denied ROUTE; null for anything else. */
+function deniedRoute({ request, reply, sender }: AuditEvent): string | null {
+  if (request?.op !== 'route' || reply.status !== PolicyStatus.DENY) return null;
+  return `${hex16(sender)} ${String(request.requester)} ${String(request.target)}`;
 }
 
 /** Key of the (evaluated subject, capability) of an allowed delegated check; null for anything else. */
