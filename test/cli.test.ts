@@ -283,7 +283,9 @@ describe('interruption', () => {
       '--disk',
       at('int.img'),
     ];
-    const running = startSim(['run', 'without-logd', '--no-poll-skipping', ...words]);
+    // Executes every polling round of a hundred hours: it is not over before the signal comes.
+    const endless = ['--no-poll-skipping', '--until-marker', 'no such line', '--max-virtual-time', '100h'];
+    const running = startSim(['run', 'observability', ...endless, ...words]);
     await running.bytes(30_000);
     running.child.kill('SIGINT');
     const ran = await running.ended;
