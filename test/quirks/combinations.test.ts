@@ -31,3 +31,21 @@ describe('producers reach a metricsd that does not wait for its acks: answers fi
     }
   });
 });
+
+describe('all quirks but one', () => {
+  it('wal-unacknowledged: refusals that name no nonce do not cost an awaited write its time', () => {
+    const booted = boot(
+      { ...shipped('default'), quirks: allQuirksBut('wal-unacknowledged') },
+      { collect: (event) => event.kind === 'note' },
+    );
+    expect(only(booted).reasons).toEqual([]);
+    const late = booted.events.filter((event) => event.kind === 'note' && event.name === 'retention.ack-missing');
+    expect(late).toEqual([]);
+  });
+
+  it('audit-decision-byte: routes that are denied again and again leave room for the records of S31', () => {
+    const booted = boot({ ...shipped('default'), quirks: allQuirksBut('audit-decision-byte') });
+    expect(only(booted).reasons).toEqual([]);
+    expect(missing(booted)).toEqual([]);
+  });
+});
