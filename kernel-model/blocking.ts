@@ -19,16 +19,21 @@ export class Blocking {
     this.#kernel = kernel;
   }
 
+  /** No task that is blocked in IPC has an earlier deadline, ns. */
+  get earliestDeadline(): number {
+    return this.#earliestDeadline;
+  }
+
   /** Makes a blocked task runnable at the tail of its class. A full class loses the wake (section 4.5). */
   wake(pid: number): boolean {
     const kernel = this.#kernel;
     const task = kernel.tasks[pid];
     if (task === undefined || task.state !== 'blocked') return false;
     if (!kernel.scheduler.enqueue(pid, task.qos)) return false;
+    kernel.laps.woken(task);
     task.state = 'ready';
     task.blockKind = 'none';
     kernel.idleTurns = 0;
-    kernel.laps.disturb();
     if (kernel.trace.on) kernel.trace.emit({ kind: 'task-wake', woken: pid });
     return true;
   }

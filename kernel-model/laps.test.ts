@@ -20,6 +20,10 @@ interface Pair {
   readonly changeEvery: number;
   /** ns from which on the server answers otherwise. */
   readonly until: number;
+  /** Who blocks in its receives instead of polling. */
+  readonly blocks: 'nobody' | 'server' | 'client' | 'both';
+  /** Servers at one endpoint. */
+  readonly servers: number;
 }
 
 interface Poller {
@@ -34,6 +38,8 @@ interface Plan {
   readonly pollers: readonly Poller[];
   /** Yields for ever, marked: alone it runs into the storm guard. */
   readonly spinner: boolean;
+  /** Tasks that block in a receive of nothing, for so many ns each time. */
+  readonly sleepers: readonly number[];
   /** ns at which an event lets the servers answer otherwise. */
   readonly events: readonly number[];
   readonly slices: readonly number[];
@@ -65,8 +71,10 @@ function observe(plan: Plan, skipPolls: boolean, slices: readonly number[]): See
   let rung = 0;
   plan.pairs.forEach((pair, index) => {
     const [questions, answers] = [newEndpoint(kernel, 4), newEndpoint(kernel, 4)];
-    const [asked, served] = [new Count(), new Count()];
-    counts.push(asked, served);
+    const asked = new Count();
+    counts.push(asked);
+    const waits = pair.blocks === 'client' || pair.blocks === 'both';
+    const sleeps = pair.blocks === 'server' || pair.blocks === 'both';
     const client = addTask(kernel, function* (sys): Body {
       const lap = new Lap(pair.tries, [asked]);
       while (lap.count < lap.limit) {
@@ -74,36 +82,61 @@ function observe(plan: Plan, skipPolls: boolean, slices: readonly number[]): See
         asked.skip(3);
         if (pair.clones) yield sys.capClose(yield sys.capClone(1));
         yield sys.send(0, Uint8Array.of(asked.count & 255), NONBLOCK);
-        sys.beginPoll().slots = [1];
-        yield sys.runPoll();
-        yield sys.recv(1, 8, NONBLOCK | TRUNCATE);
+        if (waits) {
+          yield sys.recv(1, 8, TRUNCATE);
+        } else {
+          sys.beginPoll().slots = [1];
+          yield sys.runPoll();
+          yield sys.recv(1, 8, NONBLOCK | TRUNCATE);
+        }
         if (sys.message.payload.length > 1) break;
         for (let i = 0; i < pair.rests; i++) yield sys.yieldCpu();
       }
       log.push(`client ${index}: ${asked.count} after ${lap.count} at ${clock.now}`);
       return 0;
     });
-    const server = addTask(kernel, function* (sys): Body {
+    const serve = function* (sys: Sys): Body {
+      const served = new Count();
+      counts.push(served);
       const lap = new Lap(Infinity, [served]);
       lap.until = pair.until;
       for (let changes = 0; ;) {
         lap.state = changes * 100 + rung;
         yield sys.lap(lap);
-        const now = yield sys.nsec();
-        if ((yield sys.recv(0, 8, NONBLOCK | TRUNCATE)) >= 0) {
+        let now = sleeps ? 0 : yield sys.nsec();
+        if ((yield sys.recv(0, 8, sleeps ? TRUNCATE : NONBLOCK | TRUNCATE)) >= 0) {
+          if (sleeps) now = yield sys.nsec();
           served.skip(1);
           sys.compute('instructions', pair.computes);
           if (pair.changeEvery > 0 && served.count % pair.changeEvery === 0) changes += 1;
           const otherwise = now >= pair.until || rung > index;
           yield sys.send(1, new Uint8Array(otherwise ? 2 : 1), NONBLOCK);
         }
-        yield sys.yieldCpu();
+        if (!sleeps) yield sys.yieldCpu();
       }
-    });
+    };
     grant(client, 0, endpointCap(questions, Rights.SEND));
     grant(client, 1, endpointCap(answers, Rights.RECV));
-    grant(server, 0, endpointCap(questions, Rights.RECV));
-    grant(server, 1, endpointCap(answers, Rights.SEND));
+    for (let i = 0; i < pair.servers; i++) {
+      const server = addTask(kernel, serve);
+      grant(server, 0, endpointCap(questions, Rights.RECV));
+      grant(server, 1, endpointCap(answers, Rights.SEND));
+    }
+  });
+  plan.sleepers.forEach((ns, index) => {
+    const sleeper = addTask(kernel, function* (sys): Body {
+      const slept = new Count();
+      counts.push(slept);
+      const lap = new Lap(Infinity, [slept]);
+      for (;;) {
+        // The first one tells of every sleep, the others promise that each is like the others.
+        if (index > 0) yield sys.lap(lap);
+        slept.skip(1);
+        const got = yield sys.recv(0, 8, TRUNCATE, clock.now + ns);
+        if (index === 0) log.push(`sleeper: ${got} at ${clock.now}`);
+      }
+    });
+    grant(sleeper, 0, endpointCap(newEndpoint(kernel), Rights.RECV));
   });
   plan.pollers.forEach((p, index) => {
     addTask(kernel, function* (sys: Sys): Body {
@@ -139,6 +172,7 @@ function observe(plan: Plan, skipPolls: boolean, slices: readonly number[]): See
       end = kernel.run({ untilNs: until, maxSteps: 100 });
       turns += 100;
     } while (end === 'steps');
+    if (end !== 'time') break;
   }
   const queue = kernel.scheduler.queues[1];
   return {
@@ -165,6 +199,8 @@ const pair: fc.Arbitrary<Pair> = fc.record({
   rests: fc.nat(3),
   changeEvery: fc.constantFrom(0, 0, 0, 1, 5, 40),
   until: fc.constantFrom(Infinity, Infinity, 1_200_000, 2_345_678),
+  blocks: fc.constantFrom('nobody', 'server', 'client', 'both'),
+  servers: fc.constantFrom(1, 1, 1, 2),
 });
 const pollers: fc.Arbitrary<Poller> = fc.record({
   clockEvery: fc.constantFrom(0, 1, 4, 128),
@@ -176,15 +212,26 @@ const plans: fc.Arbitrary<Plan> = fc.record({
   pairs: fc.array(pair, { minLength: 0, maxLength: 2 }),
   pollers: fc.array(pollers, { maxLength: 3 }),
   spinner: fc.boolean(),
+  sleepers: fc.array(fc.integer({ min: 1000, max: 1_500_000 }), { maxLength: 3 }),
   events: fc.array(fc.integer({ min: 0, max: END }), { maxLength: 3 }),
   slices: fc.array(fc.integer({ min: 1, max: END }), { maxLength: 4 }).map((s) => [...s].sort((a, b) => a - b)),
 });
 
-const ASKING: Pair = { tries: Infinity, computes: 0, clones: true, rests: 1, changeEvery: 0, until: Infinity };
+const ASKING: Pair = {
+  tries: Infinity,
+  computes: 0,
+  clones: true,
+  rests: 1,
+  changeEvery: 0,
+  until: Infinity,
+  blocks: 'nobody',
+  servers: 1,
+};
 const plan = (part: Partial<Plan>): Plan => ({
   pairs: [],
   pollers: [],
   spinner: false,
+  sleepers: [],
   events: [],
   slices: [],
   ...part,
@@ -194,12 +241,12 @@ describe('exchanges that repeat', () => {
   it('end where executing every pass ends: clock, counters, rounds, results, order', () => {
     fc.assert(
       fc.property(plans, (p) => {
-        if (p.pairs.length === 0 && !p.spinner) return;
+        if (p.pairs.length + p.sleepers.length === 0 && !p.spinner) return;
         const every = visible(observe(p, false, []));
         expect(visible(observe(p, true, []))).toEqual(every);
         expect(visible(observe(p, true, p.slices))).toEqual(every);
       }),
-      { seed: 20240, numRuns: 150 },
+      { seed: 20240, numRuns: 400 },
     );
   });
 
@@ -211,6 +258,24 @@ describe('exchanges that repeat', () => {
     expect(visible(seen)).toEqual(visible(every));
     expect(every.turns).toBeGreaterThan(1500);
     expect(seen.turns).toBeLessThan(700);
+  });
+
+  it.each(['server', 'client', 'both'] as const)('are added up where a receive blocks: %s', (blocks) => {
+    const poller: Poller = { clockEvery: 128, deadline: null, maxRounds: null, roundCost: 9 };
+    const p = plan({ pairs: [{ ...ASKING, blocks }], pollers: [poller] });
+    const seen = observe(p, true, []);
+    const every = observe(p, false, []);
+    expect(visible(seen)).toEqual(visible(every));
+    expect(every.turns).toBeGreaterThan(1400);
+    expect(seen.turns).toBeLessThan(700);
+  });
+
+  it('a deadline that passes meanwhile is found in the pass in which it would have been', () => {
+    const p = plan({ pairs: [{ ...ASKING, blocks: 'server' }], pollers: [], sleepers: [700_000] });
+    const seen = observe(p, true, []);
+    expect(visible(seen)).toEqual(visible(observe(p, false, [])));
+    expect(seen.log.length).toBeGreaterThan(3);
+    expect(seen.turns).toBeLessThan(1000);
   });
 
   it('the answer that an event changes comes in the pass in which it would have come', () => {

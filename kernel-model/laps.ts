@@ -6,7 +6,8 @@
  * same, until an event, a deadline, or the end of some count. As many as surely end before that are added up, all but one.
  *
  * In a cycle there are only: members, which marked a pass in it; polls that waited in vain throughout; calls that change
- * nothing but capability tables and queues that are empty again at its end. Anything else disturbs it.
+ * nothing but capability tables and queues that are empty again at its end; members that block in a receive, and the
+ * messages that wake them. Anything else disturbs it.
  */
 import { Nr } from './abi.ts';
 import type { Kernel } from './kernel.ts';
@@ -14,19 +15,20 @@ import { clockTests } from './poll.ts';
 import { NO_PID } from './scheduler.ts';
 import { Macro } from './sys.ts';
 import type { Lap, Poll, Syscall } from './sys.ts';
-import { CONTINUED } from './syscalls/result.ts';
+import { BLOCKED, CONTINUED } from './syscalls/result.ts';
 import type { Task } from './task.ts';
 
 /** Endpoints of one cycle at most. */
 const TOUCHED_MAX = 16;
 /** Numbers kept of one cycle, three for each turn. */
 const RECORD_MAX = 6144;
-/** Stands for a read of memory among the syscall numbers. */
+/** Stand for a read of memory and for a wake among the syscall numbers. */
 const LOAD = 127;
+const WAKE = 126;
 /** Cycles that came to nothing before the mark of another loop begins them. */
 const PATIENCE = 4;
 /** Marks of other loops in a disturbed cycle after which its leader's loop is believed to have ended. */
-const ABSENCE = 8;
+const ABSENCE = 64;
 /** Marks of the same loop after which it may lead again, where no other loop marks. */
 const ALONE = 16;
 
@@ -81,6 +83,8 @@ export class Laps {
   #absence = 0;
   #cycle = 0;
   #disturbed = false;
+  /** A member blocked in this cycle: whoever blocks looks for deadlines that have passed. */
+  #blocked = false;
   #started = 0;
   /** What members asked and got in this cycle, in their order. */
   #record: number[] = [];
@@ -131,6 +135,7 @@ export class Laps {
       case Nr.IPC_RECV_V1:
       case Nr.IPC_RECV_V2:
         if (result >= 0) this.#moved(task, request.a0, 0);
+        else if (result === BLOCKED) this.#blocked = true;
         detail = request.a0 * 128 + task.sys.message.src;
         break;
       default:
@@ -138,6 +143,13 @@ export class Laps {
         return;
     }
     this.#input(this.#memberOf(task.pid), task.pid, nr, detail, result);
+  }
+
+  /** Sees a task that is about to be made runnable again. */
+  woken(task: Task): void {
+    if (!this.watching || this.#disturbed) return;
+    if (task.blockKind !== 'recv') this.#disturbed = true;
+    else this.#input(this.#memberOf(task.pid), task.pid, WAKE, task.blockEndpoint, 0);
   }
 
   /** Sees what a program read. */
@@ -224,6 +236,7 @@ export class Laps {
     const { scheduler, tasks, clock } = this.#kernel;
     this.#cycle += 1;
     this.#disturbed = false;
+    this.#blocked = false;
     this.#absence = 0;
     this.#active.length = 0;
     this.#touched.length = 0;
@@ -289,6 +302,7 @@ export class Laps {
     const { clock, costs } = this.#kernel;
     const cost = this.#costBefore;
     let before = Math.min(clock.next, this.#kernel.until);
+    if (this.#blocked) before = Math.min(before, this.#kernel.blocking.earliestDeadline);
     let most = cost;
     let cycles = Infinity;
     for (let i = 0; i < this.#queue.length; i++) {

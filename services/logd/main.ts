@@ -2,6 +2,7 @@
  * logd (sheet 40, sections 2 to 6): the journal that every service logs into, and its one-thread server loop.
  */
 import { CAP_MOVE, NONBLOCK, TRUNCATE, serviceIdOf } from '../../kernel-model/abi.ts';
+import { Lap } from '../../kernel-model/sys.ts';
 import type { Program, Sys } from '../../kernel-model/sys.ts';
 import { serviceProgram } from '../lib/entry.ts';
 import type { ServiceEnd } from '../lib/entry.ts';
@@ -87,7 +88,10 @@ function* run(sys: Sys, options: LogdOptions): Call<ServiceEnd> {
   const clock = new LogClock();
   const say = new OnceLines(sys);
   const rejects = new Map<RejectClass, number>();
+  // A client that queries until something is there gets the same pages, time and again: queries change nothing.
+  const lap = new Lap();
   for (;;) {
+    yield sys.lap(lap);
     const got = yield* recvRequest(sys, route.recv, 'forever', options.receiveMax);
     if (got === WOULD_BLOCK || got === TIMEOUT) {
       yield sys.yieldCpu();
@@ -102,6 +106,7 @@ function* run(sys: Sys, options: LogdOptions): Call<ServiceEnd> {
     yield* say.once('logd: rx first');
     const ns = yield sys.nsec();
     const handled = core.handle(payload, serviceId, clock.stamp(ns < 0 ? null : BigInt(ns)));
+    if (handled.op === LogOp.APPEND || handled.reject !== null) lap.state += 1;
     if (handled.reject !== null && options.countRejects) {
       const count = (rejects.get(handled.reject) ?? 0) + 1;
       rejects.set(handled.reject, count);
