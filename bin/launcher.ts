@@ -3,11 +3,12 @@ import { readFileSync } from 'node:fs';
 import * as module from 'node:module';
 import { fileURLToPath } from 'node:url';
 
-import { compile, start, unseal } from './code-cache.ts';
+import { compile, start, tuneEngine, unseal } from './code-cache.ts';
 
 const path = fileURLToPath(new URL('nexus-sim.cjs', import.meta.url));
 
 function run(): void {
+  tuneEngine();
   const program = readFileSync(path);
   const cachedData = cacheOf(program);
   if (cachedData !== undefined) {

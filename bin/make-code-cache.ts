@@ -4,8 +4,9 @@
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 
-import { compile, seal, start } from './code-cache.ts';
+import { compile, seal, start, tuneEngine } from './code-cache.ts';
 
+tuneEngine();
 const [path = '', ...words] = process.argv.slice(2);
 const program = readFileSync(path);
 const script = compile(program, path, undefined);

@@ -28,7 +28,7 @@ const WAKE = 126;
 /** Cycles that came to nothing before the mark of another loop begins them. */
 const PATIENCE = 4;
 /** Marks of other loops in a disturbed cycle after which its leader's loop is believed to have ended. */
-const ABSENCE = 64;
+const ABSENCE = 16;
 /** Marks of the same loop after which it may lead again, where no other loop marks. */
 const ALONE = 16;
 
@@ -54,8 +54,8 @@ class Member {
   readonly counts: number[] = [];
   readonly growth: number[] = [];
 
-  begin(): void {
-    this.marksBefore = this.marks;
+  begin(keeps: boolean): void {
+    if (!keeps) this.marksBefore = this.marks;
     this.marks = 0;
     const counters = this.lap?.counters ?? [];
     for (let i = 0; i < counters.length; i++) this.counts[i] = counters[i]?.count ?? 0;
@@ -91,6 +91,8 @@ export class Laps {
   /** What the cycle before came to; cost -1: nothing to compare with. */
   #costBefore = -1;
   #recordBefore: number[] = [];
+  /** The cycle before was itself a repetition. */
+  #proven = false;
   #stormBefore = 0;
 
   constructor(kernel: Kernel) {
@@ -164,6 +166,7 @@ export class Laps {
     const member = this.#memberOf(task.pid);
     if (member.lap !== lap || member.state !== lap.state || lap.counters.length !== member.counts.length) {
       this.#disturbed = true;
+      this.#forget();
       member.lap = lap;
       member.state = lap.state;
       member.counts.length = lap.counters.length;
@@ -176,6 +179,7 @@ export class Laps {
 
   #take(pid: number): boolean {
     if (pid === this.#lastLeader && ++this.#alone < ALONE) return false;
+    this.#forget();
     this.#leader = pid;
     this.#lastLeader = pid;
     this.#alone = 0;
@@ -218,21 +222,29 @@ export class Laps {
 
   /** The leader's mark: one cycle ends, the next one begins. */
   #close(): void {
-    const repeats = !this.#disturbed && this.#compare();
-    if (this.#disturbed) this.#costBefore = -1;
-    if (repeats) {
+    const cost = this.#disturbed ? -1 : this.#price();
+    // A cycle that repeated stays the measure of those after a disturbance: whoever does as in it is where it led to.
+    const keeps = cost < 0 && this.#proven;
+    if (!keeps) this.#proven = this.#repeats(cost);
+    if (this.#proven && !keeps) {
       this.#failures = 0;
       this.#skip();
     } else if (++this.#failures > PATIENCE) {
-      this.#costBefore = -1;
+      this.#forget();
       this.watching = false;
       this.#leader = NO_PID;
       return;
     }
-    this.#begin();
+    this.#begin(keeps);
   }
 
-  #begin(): void {
+  #forget(): void {
+    this.#costBefore = -1;
+    this.#proven = false;
+  }
+
+  /** `keeps`: the cycle before the one that ended is the one to compare with. */
+  #begin(keeps: boolean): void {
     const { scheduler, tasks, clock } = this.#kernel;
     this.#cycle += 1;
     this.#disturbed = false;
@@ -240,10 +252,8 @@ export class Laps {
     this.#absence = 0;
     this.#active.length = 0;
     this.#touched.length = 0;
-    const record = this.#recordBefore;
-    this.#recordBefore = this.#record;
-    this.#record = record;
-    record.length = 0;
+    if (!keeps) [this.#record, this.#recordBefore] = [this.#recordBefore, this.#record];
+    this.#record.length = 0;
     this.#started = clock.now;
     const queue = scheduler.queues[scheduler.currentQos];
     this.#queue.length = queue.count;
@@ -252,37 +262,49 @@ export class Laps {
       this.#queue[i] = pid;
       this.#rounds[i] = tasks[pid]?.sys.poll.round ?? 0;
     }
-    for (const member of this.#members) member.begin();
+    for (const member of this.#members) member.begin(keeps);
   }
 
-  /** Whether the cycle that ends repeats the one before; it is kept for the next comparison. */
-  #compare(): boolean {
-    const { clock, costs, tasks, scheduler, storm, router } = this.#kernel;
-    let same = this.#costBefore >= 0 && sameNumbers(this.#record, this.#recordBefore);
-    let comparable = true;
+  /** What the cycle that ends cost beside clock tests of polls, ns; -1 where more than members and polls took part. */
+  #price(): number {
+    const { clock, costs, tasks, scheduler, router } = this.#kernel;
     let cost = clock.now - this.#started;
     const queue = scheduler.queues[scheduler.currentQos];
-    if (queue.count !== this.#queue.length) comparable = false;
-    for (let i = 0; i < queue.count && comparable; i++) {
+    if (queue.count !== this.#queue.length) return -1;
+    for (let i = 0; i < queue.count; i++) {
       const pid = queue.at(i);
       const task = tasks[pid];
-      if (pid !== this.#queue[i] || task === undefined) {
-        comparable = false;
-        break;
-      }
+      if (pid !== this.#queue[i] || task === undefined) return -1;
       if (this.#memberOf(pid).cycle === this.#cycle) continue;
       const { poll } = task.sys;
       const rounds = poll.round - (this.#rounds[i] ?? 0);
       // A task that was woken, or that is lone, has a syscall to execute yet.
-      if (!task.polling || poll.spin || rounds < 0) comparable = false;
+      if (!task.polling || poll.spin || rounds < 0) return -1;
       cost -= clockTests(poll, rounds, poll.round - rounds) * costs.nsec;
+    }
+    for (const pid of this.#active) if (this.#memberOf(pid).marks === 0) return -1;
+    for (const id of this.#touched) if (router.endpoints[id]?.count !== 0) return -1;
+    return cost;
+  }
+
+  /** Whether the cycle that ends repeats the one before; it is kept for the next comparison. */
+  #repeats(cost: number): boolean {
+    const { storm } = this.#kernel;
+    const before = this.#costBefore;
+    this.#costBefore = cost;
+    if (cost < 0) return false;
+    let same = cost === before && storm.run === this.#stormBefore && sameNumbers(this.#record, this.#recordBefore);
+    this.#stormBefore = storm.run;
+    for (let i = 0; i < this.#queue.length; i++) {
+      const poll = this.#waiting(i);
+      if (poll === null) continue;
+      const rounds = poll.round - (this.#rounds[i] ?? 0);
       if (rounds !== this.#growth[i]) same = false;
       this.#growth[i] = rounds;
     }
     for (const pid of this.#active) {
       const member = this.#memberOf(pid);
       const counters = member.lap?.counters ?? [];
-      if (member.marks === 0) comparable = false;
       if (member.marks !== member.marksBefore) same = false;
       for (let i = 0; i < counters.length; i++) {
         const growth = (counters[i]?.count ?? 0) - (member.counts[i] ?? 0);
@@ -290,11 +312,7 @@ export class Laps {
         member.growth[i] = growth;
       }
     }
-    for (const id of this.#touched) if (router.endpoints[id]?.count !== 0) comparable = false;
-    if (cost !== this.#costBefore || storm.run !== this.#stormBefore) same = false;
-    this.#stormBefore = storm.run;
-    this.#costBefore = comparable ? cost : -1;
-    return same && comparable;
+    return same;
   }
 
   /** Adds up cycles while one more surely ends before anything can come of it, and leaves one to be executed. */
