@@ -3,16 +3,16 @@
  * the responder's static key, and no prologue. Both sides pin the static key of their peer. Pure: bytes in, bytes out.
  */
 import { chacha20poly1305 } from '@noble/ciphers/chacha.js';
-import { x25519 } from '@noble/curves/ed25519.js';
 import { blake2s } from '@noble/hashes/blake2.js';
 import { hmac } from '@noble/hashes/hmac.js';
 import { assert } from '../../sim/assert.ts';
+import { X25519_BYTES, x25519PublicKey, x25519Shared } from './x25519.ts';
 
 /** Its 33 bytes are more than a hash, so h and ck start as its hash. */
 const PROTOCOL_NAME = 'Noise_XK_25519_ChaChaPoly_BLAKE2s';
 
 /** Bytes of keys, hashes and shared secrets. */
-export const KEY_BYTES = 32;
+export const KEY_BYTES = X25519_BYTES;
 /** Bytes of an authentication tag. */
 export const TAG_BYTES = 16;
 /** Bytes of the three messages. */
@@ -61,18 +61,13 @@ export function publicKey(bytes: Uint8Array): PublicKey {
 /** The public key of a secret. */
 export function publicKeyOf(secret: SecretKey, meter: CryptoMeter): PublicKey {
   meter('x25519', 1);
-  return x25519.getPublicKey(secret) as PublicKey;
+  return x25519PublicKey(secret) as PublicKey;
 }
 
 /** X25519 without a check of the result: the zero that a low-order point gives is a secret like any other (section 10). */
 export function sharedSecret(secret: SecretKey, peer: PublicKey, meter: CryptoMeter): Uint8Array {
   meter('x25519', 1);
-  try {
-    return x25519.getSharedSecret(secret, peer);
-  } catch {
-    // With 32 bytes on both sides the library refuses nothing but a zero result.
-    return new Uint8Array(KEY_BYTES);
-  }
+  return x25519Shared(secret, peer);
 }
 
 /** An AEAD key and its counter; a failed opening leaves the counter. */
