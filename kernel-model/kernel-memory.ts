@@ -49,6 +49,8 @@ export interface MemoryOptions {
   /** Reaches device windows; null: RAM only. */
   readonly bus: PhysicalBus | null;
   readonly bodyOf?: BodyOf;
+  /** End of the arena where the RAM ends before it. */
+  readonly arenaEnd?: number;
 }
 
 /** Who prints an activation: the stack pointer that it shows differs (sheet 10, end). */
@@ -105,7 +107,7 @@ export class KernelMemory implements MemorySide {
     this.#bus = options.bus;
     this.#bodyOf = options.bodyOf ?? ((): null => null);
     this.ram = memory;
-    this.arena = new PageArena(memory, VMO_ARENA_BASE, VMO_ARENA_END);
+    this.arena = new PageArena(memory, VMO_ARENA_BASE, options.arenaEnd ?? VMO_ARENA_END);
     this.stacks = new StackPool(STACK_POOL_BASE, STACK_POOL_END);
     this.initPages = new PageArena(memory, INIT_POOL_BASE, INIT_POOL_LIMIT);
     this.tables = new TablePages(memory, addresses, print);

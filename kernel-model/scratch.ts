@@ -12,7 +12,7 @@ import type { KernelImage } from './image.ts';
 import { Kernel } from './kernel.ts';
 import type { KernelDeps } from './kernel.ts';
 import { kernelMemory, memoryOf } from './kernel-memory.ts';
-import { LOW_WINDOW_BASE, SSTATUS_USER, VMO_ARENA_END } from './layout.ts';
+import { LOW_WINDOW_BASE, SSTATUS_USER, VMO_ARENA_BASE } from './layout.ts';
 import type { Program } from './sys.ts';
 import { writeElf } from './synthetic-elf.ts';
 import { NO_PARENT } from './task.ts';
@@ -25,6 +25,8 @@ export interface ExitWaitResult {
 
 /** Turns that the scratch run may take: some ten are needed. */
 const MAX_TURNS = 1000;
+/** End of its RAM. Two children need little of the arena, and the host collects garbage over every 32 MiB. */
+const RAM_END = VMO_ARENA_BASE + 0x10_0000;
 const PARENT = 'selftest-parent';
 const CODES = [0, 7] as const;
 
@@ -49,10 +51,10 @@ export function checkExitAndWait(
   const programs = new Map<string, Program>(CODES.map((code) => [childName(code), exiting(code)]));
   const clock = new Clock();
   const kernel = build({
-    board: { clock, trace: new Trace(clock), memory: new Ram(LOW_WINDOW_BASE, VMO_ARENA_END - LOW_WINDOW_BASE) },
+    board: { clock, trace: new Trace(clock), memory: new Ram(LOW_WINDOW_BASE, RAM_END - LOW_WINDOW_BASE) },
     uart: { transmit: () => undefined },
     image: { ...image, programs, options: { ...image.options, loneReceiverEinval: false } },
-    memory: kernelMemory({ bus: null }),
+    memory: kernelMemory({ bus: null, arenaEnd: RAM_END }),
     boot: null,
   });
   const space = memoryOf(kernel).spaces.create();
