@@ -5,6 +5,8 @@ import type { Costs } from './cost.ts';
 /** Where bytes go: the board's UART transmitter. */
 export interface UartSink {
   transmit(byte: number): void;
+  /** The same as `transmit` of each byte; a string has one byte per character. */
+  transmitAll?(bytes: Uint8Array | string): void;
 }
 
 const CR = 13;
@@ -38,7 +40,9 @@ export class KernelUart {
 
   /** Text (ASCII) without newline. */
   raw(text: string): void {
-    for (let i = 0; i < text.length; i++) this.#kernelByte(text.charCodeAt(i));
+    // Nobody looks at the clock before the line has its end.
+    this.#clock.advance(text.length * this.#costs.kernelByte);
+    this.#transmitAll(text);
   }
 
   /** The byte of one DEBUG_PUTC: LF becomes CR LF, 0x80 and above print nothing. The caller charges the syscall. */
@@ -48,8 +52,27 @@ export class KernelUart {
     this.#sink.transmit(byte);
   }
 
+  /** Bytes of as many DEBUG_PUTC, none of them LF or silent ({@link plainLength}). */
+  putPlain(bytes: Uint8Array): void {
+    this.#transmitAll(bytes);
+  }
+
+  #transmitAll(bytes: Uint8Array | string): void {
+    const sink = this.#sink;
+    if (sink.transmitAll !== undefined) sink.transmitAll(bytes);
+    else if (typeof bytes === 'string') for (let i = 0; i < bytes.length; i++) sink.transmit(bytes.charCodeAt(i));
+    else for (const byte of bytes) sink.transmit(byte);
+  }
+
   #kernelByte(byte: number): void {
     this.#clock.advance(this.#costs.kernelByte);
     this.#sink.transmit(byte);
   }
+}
+
+/** How many of the bytes from `from` on leave as they are, one for one. */
+export function plainLength(bytes: Uint8Array, from: number): number {
+  let to = from;
+  while (to < bytes.length && bytes[to] !== LF && (bytes[to] ?? LF) < FIRST_SILENT) to += 1;
+  return to - from;
 }

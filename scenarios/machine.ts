@@ -90,7 +90,7 @@ export function buildMachine(parts: MachineParts): Machine {
   if (board.trace.on) for (const program of programsOf(image)) board.trace.emit({ kind: 'image', ...program });
   const kernel = new Kernel({
     board: { clock: board.clock, trace: board.trace, memory: board.ram },
-    uart: { transmit: (byte) => board.uart.write(0, 1, byte) },
+    uart: { transmit: (byte) => board.uart.write(0, 1, byte), transmitAll: (bytes) => board.uart.transmit(bytes) },
     image,
     memory: kernelMemory({ bus: board.bus, bodyOf: hartBodies(board.bus) }),
     boot: bootSequence({ ipi: plan.interrupts(aclintPort(board.mswi, board.harts)), selftest: plan.selftestParts }),

@@ -1,3 +1,4 @@
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { Errno, Qos } from '../abi.ts';
 import type { Sys, Syscall } from '../sys.ts';
@@ -9,6 +10,27 @@ const { EPERM, EINVAL, ESRCH, ECHILD, ENOSYS } = Errno;
 const idle = function* (sys: Sys): Body {
   for (;;) yield sys.yieldCpu();
 };
+
+/** Prints pieces, each in one go or byte by byte, while events and the ends of slices come in between. */
+function printed(pieces: readonly string[], events: readonly number[], slices: readonly number[], bytewise: boolean) {
+  const { kernel, clock, uart } = bareKernel();
+  const seen: string[] = [];
+  addTask(kernel, function* (sys): Body {
+    for (const piece of pieces) {
+      if (bytewise) for (const byte of new TextEncoder().encode(piece)) yield sys.putc(byte);
+      else yield sys.print(piece);
+      yield sys.getpid();
+    }
+    return 0;
+  });
+  for (const at of events) clock.schedule(at, () => void seen.push(`${at} ${clock.now} ${uart().length}`));
+  kernel.start();
+  for (const untilNs of [...slices, Infinity]) {
+    kernel.run({ untilNs, maxSteps: Infinity });
+    seen.push(`${clock.now} ${uart().length}`);
+  }
+  return { seen, text: uart(), run: kernel.storm.run };
+}
 
 describe('YIELD, NSEC, GETPID', () => {
   it('yield tells the pid that was picked', () => {
@@ -71,6 +93,23 @@ describe('YIELD, NSEC, GETPID', () => {
 });
 
 describe('DEBUG_PUTC and PRINT', () => {
+  it('PRINT is as many of them, whatever comes in between', () => {
+    const pieces = fc.array(fc.string({ unit: fc.constantFrom('a', 'b', '\n', '\r', '\x80', ''), maxLength: 40 }), {
+      maxLength: 4,
+    });
+    const times = fc.array(fc.integer({ min: 0, max: 300_000 }), { maxLength: 6 });
+    const sorted = times.map((all) => [...all].sort((a, b) => a - b));
+    fc.assert(
+      fc.property(pieces, times, sorted, (texts, events, slices) => {
+        expect(printed(texts, events, slices, false)).toEqual(printed(texts, events, slices, true));
+      }),
+      { seed: 16550, numRuns: 300 },
+    );
+    // Past the storm guard.
+    const long = ['x'.repeat(10_003), `${'y'.repeat(9_999)}\nz`, 'w'.repeat(10_001)];
+    expect(printed(long, [9_000_000], [], false)).toEqual(printed(long, [9_000_000], [], true));
+  });
+
   it('LF becomes CR LF, bytes from 0x80 print nothing, the byte is returned', () => {
     const bare = bareKernel();
     const seen: number[] = [];

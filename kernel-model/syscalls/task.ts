@@ -2,6 +2,7 @@
 import { Errno, Nr, Qos } from '../abi.ts';
 import type { QosClass } from '../abi.ts';
 import type { Kernel } from '../kernel.ts';
+import { plainLength } from '../kernel-uart.ts';
 import { typedPc } from '../storm.ts';
 import type { Syscall } from '../sys.ts';
 import type { Task } from '../task.ts';
@@ -40,13 +41,24 @@ export function printMacro(kernel: Kernel, task: Task, request: Syscall): number
   const pc = typedPc(task.pid, Nr.DEBUG_PUTC);
   while (task.printed < bytes.length) {
     if (kernel.stopping || clock.next <= clock.now || clock.now >= kernel.until) return CONTINUED;
-    const byte = bytes[task.printed] ?? 0;
+    const from = task.printed;
+    const rejected = storm.rejects(pc);
+    // Only the end of a line can stop the run. So the bytes before it go together, as far as nothing else is due.
+    const room = Math.ceil((Math.min(clock.next, kernel.until) - clock.now) / costs.putc);
+    const together = rejected ? 0 : Math.min(plainLength(bytes, from), room, storm.left + 1);
+    if (together > 1) {
+      storm.add(together - 1);
+      task.printed += together;
+      kernel.charge(together * costs.putc);
+      uart.putPlain(bytes.subarray(from, from + together));
+      continue;
+    }
     task.printed += 1;
-    if (storm.rejects(pc)) {
+    if (rejected) {
       kernel.charge(costs.rejected);
     } else {
       kernel.charge(costs.putc);
-      uart.putByte(byte);
+      uart.putByte(bytes[from] ?? 0);
     }
   }
   task.printed = 0;
