@@ -5,7 +5,7 @@ import { addTask, bareKernel, endpointCap, grant, runUntil } from '../../kernel-
 import type { Program } from '../../kernel-model/sys.ts';
 import { ipv4 } from '../../sim/net/address.ts';
 import { budgetOf, recvWithin } from '../lib/ipc.ts';
-import { publicKeyOf } from '../lib/noise.ts';
+import { CryptoMeter, publicKeyOf } from '../lib/noise.ts';
 import { ascii } from '../lib/text.ts';
 import { LogOp, decodeRequest as decodeLogRequest } from '../logd/wire.ts';
 import { decodeRequest as decodeMetricsRequest, encodeResponse as encodeMetricsResponse } from '../metricsd/wire.ts';
@@ -217,7 +217,7 @@ describe('a session between two machines', () => {
   });
 
   it('a peer that announces another key is refused, every time', () => {
-    const staticKey = publicKeyOf(testSecret(KeyTag.SERVER_STATIC, PORT_A), () => undefined);
+    const staticKey = publicKeyOf(testSecret(KeyTag.SERVER_STATIC, PORT_A), new CryptoMeter(() => undefined));
     const packet = encodeAnnounce({ deviceId: 'node-b', port: PORT_B, staticKey, services: [] }) as Uint8Array;
     const body = new Uint8Array(8 + packet.length);
     body.set([packet.length, 0, 10, 42, 0, 11]);

@@ -4,7 +4,7 @@ import { Inbox } from '../lib/inbox.ts';
 import { routeQuery } from '../lib/ipc.ts';
 import type { Call, Route } from '../lib/ipc.ts';
 import { NexusLog } from '../lib/nexus-log.ts';
-import type { CryptoMeter } from '../lib/noise.ts';
+import { CryptoMeter } from '../lib/noise.ts';
 import type { DsoftbusdOptions } from './options.ts';
 import { Slot } from './options.ts';
 
@@ -26,9 +26,9 @@ export class SoftbusProcess {
     this.options = options;
     this.inbox = new Inbox(Slot.INBOX_RECV, inboxDiscards);
     this.log = new NexusLog(sys, { service: NAME, sink: true, silentSink, inboxDiscards }, this.inbox);
-    this.meter = (label, units) => {
+    this.meter = new CryptoMeter((label, units) => {
       sys.compute(label, units);
-    };
+    });
     this.#sinkConfigured = options.sinkSlotsUnused;
   }
 

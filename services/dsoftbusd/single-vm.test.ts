@@ -17,7 +17,7 @@ import { NetStandIn, opName } from './fixtures/net-stand-in.ts';
 import type { Override } from './fixtures/net-stand-in.ts';
 import { encodeAnnounce } from './discovery.ts';
 import { KeyTag, PORT_A, PORT_B, testSecret } from './keys.ts';
-import { publicKeyOf } from '../lib/noise.ts';
+import { CryptoMeter, publicKeyOf } from '../lib/noise.ts';
 import { DSOFTBUSD_CONTRACT, DSOFTBUSD_REFERENCE } from './options.ts';
 import type { DsoftbusdOptions } from './options.ts';
 
@@ -237,7 +237,7 @@ describe('failures that hang, each with its line', () => {
   const cut = (k: number): Override => nth(Op.READ, k, readAnswer(new Uint8Array(1)));
   const garbled = (k: number, n: number): Override => nth(Op.READ, k, readAnswer(new Uint8Array(n)));
   const announce = (port: number, key: number = KeyTag.NODE_B_STATIC): Override => {
-    const staticKey = publicKeyOf(testSecret(key, PORT_B), () => undefined);
+    const staticKey = publicKeyOf(testSecret(key, PORT_B), new CryptoMeter(() => undefined));
     const packet = encodeAnnounce({ deviceId: 'node-b', port, staticKey, services: [] }) as Uint8Array;
     return (request) => {
       if (request.op !== Op.UDP_RECV_FROM) return null;

@@ -2,11 +2,20 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { KeyTag, PORT_A, PORT_B, testSecret } from '../dsoftbusd/keys.ts';
-import { Initiator, Responder, Transport, publicKey, publicKeyOf, secretKey, sharedSecret } from './noise.ts';
-import type { CryptoMeter, SecretKey } from './noise.ts';
+import {
+  CryptoMeter,
+  Initiator,
+  Responder,
+  Transport,
+  publicKey,
+  publicKeyOf,
+  secretKey,
+  sharedSecret,
+} from './noise.ts';
+import type { SecretKey } from './noise.ts';
 import { ascii } from './text.ts';
 
-const free: CryptoMeter = () => undefined;
+const free = new CryptoMeter(() => undefined);
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
 const unhex = (text: string): Uint8Array => new Uint8Array(Buffer.from(text, 'hex'));
 const filled = (byte: number): SecretKey => secretKey(new Uint8Array(32).fill(byte));
@@ -358,7 +367,7 @@ function twoEnds(): { here: Transport; there: Transport } {
 describe('cost', () => {
   it('names every operation with a label of the cost table', () => {
     const units = new Map<string, number>();
-    const meter: CryptoMeter = (label, n) => void units.set(label, (units.get(label) ?? 0) + n);
+    const meter = new CryptoMeter((label, n) => void units.set(label, (units.get(label) ?? 0) + n));
     const pin = publicKeyOf(UNIT.initiator.fixed, free);
     const r = new Responder(
       { staticSecret: UNIT.responder.fixed, ephemeralSecret: UNIT.responder.ephemeral, peerStatic: pin },

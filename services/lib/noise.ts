@@ -6,7 +6,7 @@ import { chacha20poly1305 } from '@noble/ciphers/chacha.js';
 import { blake2s } from '@noble/hashes/blake2.js';
 import { hmac } from '@noble/hashes/hmac.js';
 import { assert } from '../../sim/assert.ts';
-import { X25519_BYTES, x25519PublicKey, x25519Shared } from './x25519.ts';
+import { X25519, X25519_BYTES } from './x25519.ts';
 
 /** Its 33 bytes are more than a hash, so h and ck start as its hash. */
 const PROTOCOL_NAME = 'Noise_XK_25519_ChaChaPoly_BLAKE2s';
@@ -35,8 +35,16 @@ export type PublicKey = Uint8Array & { readonly __brand: 'X25519Public' };
 /** Why a handshake ended. A message out of turn counts as one of wrong length. */
 export type HandshakeFault = 'bad-length' | 'crypto' | 'static-key-mismatch';
 
-/** Told what was computed, in the labels and units of the cost table. */
-export type CryptoMeter = (label: string, units: number) => void;
+/** What one task computes: X25519, and the count of everything for the cost table. */
+export class CryptoMeter {
+  readonly x25519 = new X25519();
+  /** Told what was computed, in the labels and units of the cost table. */
+  readonly count: (label: string, units: number) => void;
+
+  constructor(count: (label: string, units: number) => void) {
+    this.count = count;
+  }
+}
 
 /** Keys of one side. */
 export interface HandshakeKeys {
@@ -60,14 +68,14 @@ export function publicKey(bytes: Uint8Array): PublicKey {
 
 /** The public key of a secret. */
 export function publicKeyOf(secret: SecretKey, meter: CryptoMeter): PublicKey {
-  meter('x25519', 1);
-  return x25519PublicKey(secret) as PublicKey;
+  meter.count('x25519', 1);
+  return meter.x25519.publicKey(secret) as PublicKey;
 }
 
 /** X25519 without a check of the result: the zero that a low-order point gives is a secret like any other (section 10). */
 export function sharedSecret(secret: SecretKey, peer: PublicKey, meter: CryptoMeter): Uint8Array {
-  meter('x25519', 1);
-  return x25519Shared(secret, peer);
+  meter.count('x25519', 1);
+  return meter.x25519.shared(secret, peer);
 }
 
 /** An AEAD key and its counter; a failed opening leaves the counter. */
@@ -101,8 +109,8 @@ class Cipher {
 
   #aead(bytes: number, associated: Uint8Array): ReturnType<typeof chacha20poly1305> {
     // One block for the tag's key; one for the two lengths.
-    this.#meter('chacha20-block', 1 + Math.ceil(bytes / CHACHA_BLOCK));
-    this.#meter('poly1305-block', Math.ceil(associated.length / POLY_BLOCK) + Math.ceil(bytes / POLY_BLOCK) + 1);
+    this.#meter.count('chacha20-block', 1 + Math.ceil(bytes / CHACHA_BLOCK));
+    this.#meter.count('poly1305-block', Math.ceil(associated.length / POLY_BLOCK) + Math.ceil(bytes / POLY_BLOCK) + 1);
     const nonce = new Uint8Array(NONCE_BYTES);
     new DataView(nonce.buffer).setBigUint64(4, BigInt(this.#count), true);
     return chacha20poly1305(this.#key, nonce, associated);
@@ -163,12 +171,12 @@ class SymmetricState {
   }
 
   #hmac(key: Uint8Array, data: Uint8Array): Uint8Array {
-    this.#meter('blake2s-block', 1 + Math.ceil(data.length / HASH_BLOCK) + 2);
+    this.#meter.count('blake2s-block', 1 + Math.ceil(data.length / HASH_BLOCK) + 2);
     return hmac(blake2s, key, data);
   }
 
   #digest(data: Uint8Array): Uint8Array {
-    this.#meter('blake2s-block', Math.ceil(data.length / HASH_BLOCK));
+    this.#meter.count('blake2s-block', Math.ceil(data.length / HASH_BLOCK));
     return blake2s(data);
   }
 }

@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { x25519 } from '@noble/curves/ed25519.js';
 import { describe, expect, it } from 'vitest';
 
-import { x25519PublicKey, x25519Shared } from './x25519.ts';
+import { X25519 } from './x25519.ts';
 
 const bytes = fc.uint8Array({ minLength: 32, maxLength: 32 });
 
@@ -32,14 +32,15 @@ describe('X25519', () => {
     const question = fc.record({ who: fc.nat(2), whom: fc.nat(2), flip: fc.boolean(), told: fc.boolean() });
     fc.assert(
       fc.property(secrets, fc.array(question, { maxLength: 8 }), fc.constantFrom(...ODD_POINTS), (all, asked, odd) => {
+        const memory = new X25519();
         const secretOf = (i: number): Uint8Array => all[i % all.length] as Uint8Array;
         for (const { who, whom, flip, told } of asked) {
           const secret = secretOf(who);
           const peer = x25519.getPublicKey(secretOf(whom));
           if (flip) peer[31] = (peer[31] ?? 0) ^ 0x80;
-          if (told) expect(x25519PublicKey(secret)).toEqual(x25519.getPublicKey(secret));
-          expect(x25519Shared(secret, peer)).toEqual(direct(secret, peer));
-          expect(x25519Shared(secret, odd)).toEqual(direct(secret, odd));
+          if (told) expect(memory.publicKey(secret)).toEqual(x25519.getPublicKey(secret));
+          expect(memory.shared(secret, peer)).toEqual(direct(secret, peer));
+          expect(memory.shared(secret, odd)).toEqual(direct(secret, odd));
         }
       }),
       { seed: 25519, numRuns: 60 },
@@ -47,22 +48,24 @@ describe('X25519', () => {
   });
 
   it('gives each caller bytes of its own', () => {
+    const memory = new X25519();
     const [a, b] = [new Uint8Array(32).fill(1), new Uint8Array(32).fill(2)];
-    const [ofA, ofB] = [x25519PublicKey(a), x25519PublicKey(b)];
-    const shared = x25519Shared(a, ofB);
+    const [ofA, ofB] = [memory.publicKey(a), memory.publicKey(b)];
+    const shared = memory.shared(a, ofB);
     const kept = shared.slice();
     shared.fill(0);
-    x25519PublicKey(a).fill(0);
-    expect(x25519Shared(b, ofA)).toEqual(kept);
-    expect(x25519PublicKey(a)).toEqual(ofA);
+    memory.publicKey(a).fill(0);
+    expect(memory.shared(b, ofA)).toEqual(kept);
+    expect(memory.publicKey(a)).toEqual(ofA);
   });
 
   it('remembers more sessions than it has room for, one after the other', () => {
+    const memory = new X25519();
     for (let i = 0; i < 300; i++) {
       const secret = new Uint8Array(32);
       secret[0] = i & 255;
       secret[1] = i >> 8;
-      const key = x25519PublicKey(secret);
+      const key = memory.publicKey(secret);
       if (i % 50 === 0) expect(key).toEqual(x25519.getPublicKey(secret));
     }
   });

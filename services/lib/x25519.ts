@@ -1,6 +1,6 @@
 /**
- * X25519 (RFC 7748) as the services compute it: the library's, each value once. Both ends of a session often live in one
- * simulator, where either computes what the other has computed: k_a(k_b(9)) = k_b(k_a(9)) (RFC 7748, section 6.1), some
+ * X25519 (RFC 7748) as a service computes it: the library's, each value once. A test session has both its ends in one
+ * service, and either end computes what the other has computed: k_a(k_b(9)) = k_b(k_a(9)) (RFC 7748, section 6.1), some
  * milliseconds of bigint arithmetic each time. What is kept are values of pure functions, so nobody can tell but by the clock.
  */
 import { x25519 } from '@noble/curves/ed25519.js';
@@ -8,25 +8,28 @@ import { x25519 } from '@noble/curves/ed25519.js';
 /** Bytes of secrets, public keys and shared secrets. */
 export const X25519_BYTES = 32;
 /** Values kept of either kind: some sessions' worth. All are forgotten when there is no room for one more. */
-const KEPT = 256;
+const KEPT = 64;
 
-/** Secret -> public key. */
-const publicKeys = new Map<string, Uint8Array>();
-/** Both public keys, the smaller one first, -> what their owners share. */
-const sharedSecrets = new Map<string, Uint8Array>();
+/** X25519 with memory. */
+export class X25519 {
+  /** Secret -> public key. */
+  readonly #publicKeys = new Map<string, Uint8Array>();
+  /** Both public keys, the smaller one first, -> what their owners share. */
+  readonly #shared = new Map<string, Uint8Array>();
 
-/** The public key of a 32-byte secret. */
-export function x25519PublicKey(secret: Uint8Array): Uint8Array {
-  return once(publicKeys, keyOf(secret), () => x25519.getPublicKey(secret));
-}
+  /** The public key of a 32-byte secret. */
+  publicKey(secret: Uint8Array): Uint8Array {
+    return once(this.#publicKeys, keyOf(secret), () => x25519.getPublicKey(secret));
+  }
 
-/** What a secret shares with the owner of a public key, both of 32 bytes; zeros where the peer's point is of low order. */
-export function x25519Shared(secret: Uint8Array, peer: Uint8Array): Uint8Array {
-  const own = publicKeys.get(keyOf(secret));
-  // Whoever shares a secret has told its public key before; if not, this is no session of two.
-  if (own === undefined) return multiply(secret, peer);
-  const [a, b] = [keyOf(own), keyOf(peer)];
-  return once(sharedSecrets, a < b ? a + b : b + a, () => multiply(secret, peer));
+  /** What a secret shares with the owner of a public key, both of 32 bytes; zeros where the peer's point is of low order. */
+  shared(secret: Uint8Array, peer: Uint8Array): Uint8Array {
+    const own = this.#publicKeys.get(keyOf(secret));
+    // Whoever shares a secret has told its public key before; if not, this is no session of two.
+    if (own === undefined) return multiply(secret, peer);
+    const [a, b] = [keyOf(own), keyOf(peer)];
+    return once(this.#shared, a < b ? a + b : b + a, () => multiply(secret, peer));
+  }
 }
 
 function multiply(secret: Uint8Array, peer: Uint8Array): Uint8Array {

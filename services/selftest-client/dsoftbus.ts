@@ -7,8 +7,7 @@ import { decodeReply, encodeRequest, remoteName } from '../dsoftbusd/wire.ts';
 import type { SoftbusReply, SoftbusRequest } from '../dsoftbusd/wire.ts';
 import { routeQuery } from '../lib/ipc.ts';
 import type { Call, Route } from '../lib/ipc.ts';
-import { Initiator, MESSAGE_2_BYTES, publicKeyOf } from '../lib/noise.ts';
-import type { CryptoMeter } from '../lib/noise.ts';
+import { CryptoMeter, Initiator, MESSAGE_2_BYTES, publicKeyOf } from '../lib/noise.ts';
 import { ascii, sameBytes } from '../lib/text.ts';
 import { Op, Status, decodeResponse, encodeRequest as encodeNet, port } from '../netstackd/wire.ts';
 import type { FacadeRequest, FacadeResponse, Handle } from '../netstackd/wire.ts';
@@ -73,9 +72,9 @@ function* connect(state: SelftestState, netstackd: Route): Call<Handle | null> {
 
 /** Noise as initiator; its keys are not used afterwards. */
 function* handshake(state: SelftestState, netstackd: Route, stream: Handle): Call<boolean> {
-  const meter: CryptoMeter = (label, units) => {
+  const meter = new CryptoMeter((label, units) => {
     state.sys.compute(label, units);
-  };
+  });
   const initiator = new Initiator(
     {
       staticSecret: testSecret(KeyTag.CLIENT_STATIC, PORT_A),
