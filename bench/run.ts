@@ -20,7 +20,7 @@ const ladders: LadderSource = (name) => {
 };
 
 const CLI = fileURLToPath(new URL('dist/nexus-sim.js', ROOT));
-const SELF = fileURLToPath(new URL('dist/bench.js', ROOT));
+const SELF = fileURLToPath(new URL('dist/bench.mjs', ROOT));
 
 /** Seconds of `runs` cold runs of the command, each a process of its own from start to exit, sorted. */
 export function coldRuns(words: readonly string[], runs: number): readonly number[] {

@@ -2,9 +2,10 @@
 import { spawnSync } from 'node:child_process';
 import { chmodSync, cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { buildSync } from 'esbuild';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
-import { compile, unseal } from '../bin/code-cache.ts';
+import { unseal } from '../bin/code-cache.ts';
 import { BUNDLE, nexusSim, temporaryFolder } from './cli.ts';
 
 const folder = temporaryFolder();
@@ -25,7 +26,8 @@ function turnOver(bytes: Buffer, at: number): void {
 
 beforeAll(() => {
   mkdirSync(dist);
-  for (const name of ['nexus-sim.js', 'nexus-sim.cjs']) cpSync(join(dirname(BUNDLE), name), join(dist, name));
+  for (const name of ['nexus-sim.js', 'nexus-sim.cjs', 'package.json'])
+    cpSync(join(dirname(BUNDLE), name), join(dist, name));
   const root = join(dirname(BUNDLE), '..');
   for (const name of ['scenarios', 'markers', 'package.json'])
     cpSync(join(root, name), join(folder.path, name), { recursive: true });
@@ -41,7 +43,17 @@ describe('the launcher', () => {
     const program = readFileSync(path);
     const kept = unseal(program, whole);
     expect(kept?.length).toBeGreaterThan(100_000);
-    expect(compile(program, path, kept).cachedDataRejected).toBe(false);
+    // In a process of its own, as flags of the engine are for all of it.
+    const bundle = join(folder.path, 'code-cache.cjs');
+    const entry = join(dirname(BUNDLE), '../bin/code-cache.ts');
+    buildSync({ entryPoints: [entry], outfile: bundle, bundle: true, platform: 'node', format: 'cjs' });
+    writeFileSync(join(folder.path, 'kept'), kept ?? Buffer.alloc(0));
+    const probe = `const { compile, tuneEngine } = require(${JSON.stringify(bundle)});
+      const [program, kept] = [${JSON.stringify(path)}, ${JSON.stringify(join(folder.path, 'kept'))}].map((name) => require('node:fs').readFileSync(name));
+      tuneEngine();
+      console.log(compile(program, ${JSON.stringify(path)}, kept).cachedDataRejected);`;
+    const probed = spawnSync(process.execPath, ['-e', probe], { encoding: 'utf8' });
+    expect(probed.stdout + probed.stderr).toBe('false\n');
     writeFileSync(cache, whole);
     expect(expected.code).toBe(0);
     expect(launch()).toEqual(expected);

@@ -17,7 +17,14 @@ function check(folder) {
   const [packed] = JSON.parse(npm(root, 'npm', 'pack', '--json', '--ignore-scripts', '--pack-destination', folder));
   const names = packed.files.map((file) => file.path);
   const program = ['', '.cache', '.map'].map((suffix) => `dist/nexus-sim.cjs${suffix}`);
-  for (const needed of ['dist/nexus-sim.js', ...program, 'package.json', 'LICENSE', 'CHANGELOG.md'])
+  for (const needed of [
+    'dist/nexus-sim.js',
+    'dist/package.json',
+    ...program,
+    'package.json',
+    'LICENSE',
+    'CHANGELOG.md',
+  ])
     if (!names.includes(needed)) throw new Error(`the tarball lacks ${needed}`);
   const stray = names.filter((name) => /\.ts$/.test(name) || /^dist\/(bench|tools)/.test(name));
   if (stray.length > 0) throw new Error(`the tarball holds ${stray.join(', ')}`);

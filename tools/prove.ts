@@ -42,7 +42,7 @@ async function main(): Promise<number> {
     .parse();
   const options = command.opts<Options>();
   const pool = new Tinypool({
-    filename: new URL('./prove-worker.js', import.meta.url).href,
+    filename: new URL('./prove-worker.mjs', import.meta.url).href,
     name: 'run',
     minThreads: 1,
     maxThreads: availableParallelism(),
