@@ -1,6 +1,6 @@
 /**
- * Finds which of many fixed strings a line contains. Most UART lines contain none, so strings that begin with the same
- * word are looked for only in lines that contain that word.
+ * Finds which of many fixed strings a line contains. Most UART lines contain none, which one regular expression tells; in the
+ * others, strings that begin with the same word are looked for only where that word is.
  */
 
 interface Bucket {
@@ -8,8 +8,13 @@ interface Bucket {
   readonly needles: { readonly text: string; readonly index: number }[];
 }
 
+/** Characters that a regular expression takes for more than themselves. */
+const SPECIAL = /[.*+?^${}()|[\]\\]/g;
+
 export class NeedleSet {
   private readonly buckets: readonly Bucket[];
+  /** Matches lines with any of them; null: there are none. */
+  private readonly any: RegExp | null;
 
   /** Needles are known by their index in the list, and a lower index goes first. */
   constructor(needles: readonly string[]) {
@@ -22,10 +27,13 @@ export class NeedleSet {
       byWord.set(word, bucket);
     });
     this.buckets = [...byWord.values()];
+    const sources = needles.map((text) => text.replace(SPECIAL, String.raw`\$&`));
+    this.any = needles.length === 0 ? null : new RegExp(sources.join('|'));
   }
 
   /** Calls back with the index of every needle that the line contains, in no promised order. */
   forEachIn(line: string, found: (index: number) => void): void {
+    if (!this.anyIn(line)) return;
     for (const bucket of this.buckets) {
       if (!line.includes(bucket.word)) continue;
       for (const needle of bucket.needles) {
@@ -44,6 +52,6 @@ export class NeedleSet {
   }
 
   anyIn(line: string): boolean {
-    return this.firstIn(line) >= 0;
+    return this.any?.test(line) ?? false;
   }
 }
