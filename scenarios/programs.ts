@@ -15,6 +15,7 @@ import type { InitOptions } from '../services/init/state.ts';
 import { keystoredProgram } from '../services/keystored/main.ts';
 import { serviceProgram } from '../services/lib/entry.ts';
 import { yieldForever } from '../services/lib/ipc.ts';
+import { X25519 } from '../services/lib/x25519.ts';
 import { LOGD_CONTRACT, logdProgram } from '../services/logd/main.ts';
 import { METRICSD_CONTRACT, metricsdProgram } from '../services/metricsd/main.ts';
 import { HEAP_BYTES } from '../services/netstackd/heap.ts';
@@ -59,11 +60,13 @@ export function kernelImageOf(scenario: Scenario, boot: Boot, plan: FaultPlan): 
   const definition = IMAGES.get(scenario.image);
   assert(definition !== undefined, 'the scenario names no image');
   const { quirks } = scenario;
+  // Both ends of a session are often on one machine, and the second one need not compute what the first one has.
+  const x25519 = new X25519();
   const programs = new Map<string, Program>([
     [INIT, plan.program(INIT_NAME, initProgram(initOptions(definition, boot.faults, quirks, plan)))],
   ]);
   for (const service of presentServices(definition, boot.faults)) {
-    programs.set(service, plan.program(service, programOf(service, definition, boot.faults, quirks, plan)));
+    programs.set(service, plan.program(service, programOf(service, definition, boot.faults, quirks, plan, x25519)));
   }
   return {
     initElf: plan.elf(INIT_NAME, initElf(INIT)),
@@ -112,7 +115,6 @@ function initOptions(definition: ImageDefinition, faults: Faults, quirks: QuirkS
   };
 }
 
-/** The program of one service, or what a fault puts in its place. */
 /** Where a PUT that the store cuts is refused under no nonce, nobody could tell the refusal from silence: segments fit it. */
 function segmentMaxOf(quirks: QuirkSet): number {
   if (!quirks.has('receive-cut')) return METRICSD_CONTRACT.segmentMaxBytes;
@@ -126,12 +128,14 @@ function leavesAnswersUnread(definition: ImageDefinition, quirks: QuirkSet): boo
   return routed && quirks.has('wal-unacknowledged');
 }
 
+/** The program of one service, or what a fault puts in its place. */
 function programOf(
   service: string,
   definition: ImageDefinition,
   faults: Faults,
   quirks: QuirkSet,
   plan: FaultPlan,
+  x25519: X25519,
 ): Program {
   if (faults.dead.includes(service)) return serviceProgram(service, deadService);
   if (faults.silent.includes(service)) return serviceProgram(service, yieldForever);
@@ -228,6 +232,7 @@ function programOf(
         sinkSlotsUnused: sinkUnused,
         silentSink,
         inboxDiscards,
+        x25519,
       });
     case 'samgrd':
       return samgrdProgram({ receiveMax });
@@ -255,6 +260,7 @@ function programOf(
         strayAnswers: leavesAnswersUnread(definition, quirks),
         silentSink,
         inboxDiscards,
+        x25519,
       });
     default:
       assert(false, `no program for service ${service}`);

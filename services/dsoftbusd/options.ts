@@ -1,6 +1,7 @@
 /** What quirks change in dsoftbusd, as plain options (quirks.md). */
 import { MAX_FRAME } from '../../kernel-model/abi.ts';
 import { CLIENT_RECV_MAX } from '../lib/ipc.ts';
+import type { X25519 } from '../lib/x25519.ts';
 
 export interface DsoftbusdOptions {
   /** Receive buffer of the own endpoint in bytes: 8192, with quirk `receive-cut` 512. Longer frames are cut to it. */
@@ -15,10 +16,12 @@ export interface DsoftbusdOptions {
   readonly silentSink: boolean;
   /** Foreign frames on the reply inbox are dropped (quirk `inbox-discards`). */
   readonly inboxDiscards: boolean;
+  /** Memory of what the host has computed for this machine already; absent: one of its own. */
+  readonly x25519?: X25519;
 }
 
 /** The contract. */
-export const DSOFTBUSD_CONTRACT: DsoftbusdOptions = {
+export const DSOFTBUSD_CONTRACT: Omit<DsoftbusdOptions, 'x25519'> = {
   receiveMax: MAX_FRAME,
   proxyUnchecked: false,
   metricsUnrouted: false,
@@ -28,7 +31,7 @@ export const DSOFTBUSD_CONTRACT: DsoftbusdOptions = {
 };
 
 /** The reference image. */
-export const DSOFTBUSD_REFERENCE: DsoftbusdOptions = {
+export const DSOFTBUSD_REFERENCE: Omit<DsoftbusdOptions, 'x25519'> = {
   receiveMax: CLIENT_RECV_MAX,
   proxyUnchecked: true,
   metricsUnrouted: true,

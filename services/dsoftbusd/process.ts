@@ -28,7 +28,7 @@ export class SoftbusProcess {
     this.log = new NexusLog(sys, { service: NAME, sink: true, silentSink, inboxDiscards }, this.inbox);
     this.meter = new CryptoMeter((label, units) => {
       sys.compute(label, units);
-    });
+    }, options.x25519);
     this.#sinkConfigured = options.sinkSlotsUnused;
   }
 

@@ -37,12 +37,14 @@ export type HandshakeFault = 'bad-length' | 'crypto' | 'static-key-mismatch';
 
 /** What one task computes: X25519, and the count of everything for the cost table. */
 export class CryptoMeter {
-  readonly x25519 = new X25519();
+  readonly x25519: X25519;
   /** Told what was computed, in the labels and units of the cost table. */
   readonly count: (label: string, units: number) => void;
 
-  constructor(count: (label: string, units: number) => void) {
+  /** `x25519` may remember for other tasks too: the count is the same. */
+  constructor(count: (label: string, units: number) => void, x25519 = new X25519()) {
     this.count = count;
+    this.x25519 = x25519;
   }
 }
 

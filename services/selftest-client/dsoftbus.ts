@@ -74,7 +74,7 @@ function* connect(state: SelftestState, netstackd: Route): Call<Handle | null> {
 function* handshake(state: SelftestState, netstackd: Route, stream: Handle): Call<boolean> {
   const meter = new CryptoMeter((label, units) => {
     state.sys.compute(label, units);
-  });
+  }, state.options.x25519);
   const initiator = new Initiator(
     {
       staticSecret: testSecret(KeyTag.CLIENT_STATIC, PORT_A),

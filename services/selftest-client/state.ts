@@ -11,6 +11,7 @@ import { Inbox } from '../lib/inbox.ts';
 import type { Call } from '../lib/ipc.ts';
 import { NexusLog } from '../lib/nexus-log.ts';
 import type { MetricsClient } from '../lib/nexus-metrics.ts';
+import type { X25519 } from '../lib/x25519.ts';
 
 export const NAME = 'selftest-client';
 /** The task's canonical id (sheet 80, section 1). */
@@ -73,6 +74,8 @@ export interface SelftestOptions {
   readonly silentSink: boolean;
   /** quirk inbox-discards. */
   readonly inboxDiscards: boolean;
+  /** Memory of what the host has computed for this machine already; absent: one of its own. */
+  readonly x25519?: X25519;
 }
 
 /** Steps of sheet 80, section 5; `wait` is the rate-window wait between S40, S41 and S42. */
