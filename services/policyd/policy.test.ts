@@ -2,7 +2,18 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { serviceIdOf } from '../../kernel-model/abi.ts';
 import type { ServiceId } from '../../kernel-model/abi.ts';
-import { canonical, dnorm, grantCount, has, hasAny, norm, policySet, withGrants, withoutGrants } from './policy.ts';
+import {
+  byUtf8,
+  canonical,
+  dnorm,
+  grantCount,
+  has,
+  hasAny,
+  norm,
+  policySet,
+  withGrants,
+  withoutGrants,
+} from './policy.ts';
 import type { Grant, PolicySet } from './policy.ts';
 import { BASE_RECIPE, TIMED_RECIPE, compilePolicy } from './recipe.ts';
 import type { RecipeFile } from './recipe.ts';
@@ -277,6 +288,30 @@ describe('grants of a scenario', () => {
         }
       }),
       { seed: 20240, numRuns: 200 },
+    );
+  });
+});
+
+describe('order of names (sheet 30, section 5.3)', () => {
+  it('is that of their UTF-8 bytes', () => {
+    const unit = fc.constantFrom(
+      '',
+      'a',
+      'b',
+      '\u007f',
+      '\u0080',
+      '\ud7ff',
+      '\ue000',
+      '\uffff',
+      '\u{10000}',
+      '\u{10ffff}',
+    );
+    const text = fc.string({ unit, maxLength: 4 });
+    fc.assert(
+      fc.property(text, text, (a, b) => {
+        expect(Math.sign(byUtf8(a, b))).toBe(Buffer.compare(Buffer.from(a), Buffer.from(b)));
+      }),
+      { seed: 30, numRuns: 2000 },
     );
   });
 });

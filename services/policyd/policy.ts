@@ -132,16 +132,21 @@ function isWhiteSpace(code: number): boolean {
   return code === 0x2028 || code === 0x2029 || code === 0x202f || code === 0x205f || code === 0x3000;
 }
 
-/** Order of the UTF-8 bytes, which is the order of code points. */
+/** Order of the UTF-8 bytes, which is the order of code points; of texts without lone surrogates. */
 export function byUtf8(a: string, b: string): number {
-  const left = new TextEncoder().encode(a);
-  const right = new TextEncoder().encode(b);
-  const common = Math.min(left.length, right.length);
+  const common = Math.min(a.length, b.length);
   for (let i = 0; i < common; i++) {
-    const difference = (left[i] ?? 0) - (right[i] ?? 0);
-    if (difference !== 0) return difference;
+    const left = a.charCodeAt(i);
+    const right = b.charCodeAt(i);
+    if (left !== right) return codePointRank(left) - codePointRank(right);
   }
-  return left.length - right.length;
+  return a.length - b.length;
+}
+
+/** A rank of UTF-16 units by the code points they stand in: surrogates, which stand for the highest, go last. */
+function codePointRank(unit: number): number {
+  if (unit < 0xd800) return unit;
+  return unit < 0xe000 ? unit + 0x2000 : unit - 0x800;
 }
 
 /** The set with more grants; subjects without an entry get one. */
