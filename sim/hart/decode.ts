@@ -9,11 +9,18 @@ import { ENCODINGS, Op } from './isa.ts';
 const OPCODES = 128;
 const FUNCT3S = 8;
 
-/** Rows by opcode and funct3. */
-const BUCKETS: readonly (readonly Encoding[])[] = Array.from({ length: OPCODES * FUNCT3S }, (_, key) => {
-  const bits = (key >> 3) | ((key & 7) << 12);
-  return ENCODINGS.filter(({ mask, match }) => ((bits ^ match) & mask & 0x707f) === 0);
-});
+/** Rows by opcode and funct3; every row fixes its opcode. */
+const BUCKETS: readonly (readonly Encoding[])[] = buckets();
+
+function buckets(): readonly (readonly Encoding[])[] {
+  const rows = Array.from({ length: OPCODES * FUNCT3S }, (): Encoding[] => []);
+  for (const encoding of ENCODINGS) {
+    const { mask, match } = encoding;
+    for (let funct3 = 0; funct3 < FUNCT3S; funct3++)
+      if ((((funct3 << 12) ^ match) & mask & 0x7000) === 0) rows[((match & 0x7f) << 3) | funct3]?.push(encoding);
+  }
+  return rows;
+}
 
 /** Length in bytes of the instruction that starts with this halfword. Longer formats do not exist here: 32 bits, illegal. */
 export function instructionLength(halfword: number): 2 | 4 {
