@@ -3,14 +3,17 @@
  * that asks a server again and again waits too, but by whole requests and answers: nobody can tell beforehand what a pass of
  * its loop does. So passes are watched. From one mark of a loop ({@link Lap}) to its next is a cycle; when two cycles in a row
  * were the same, turn for turn, and what took part promised to be a function of its inputs, then every further cycle is the
- * same, until an event, a deadline, or the end of some count. As many as surely end before that are added up, all but one.
+ * same, until an event, a deadline, or the end of some count. As many as surely end before that are added up.
  *
  * In a cycle there are only: members, which marked a pass in it; polls that waited in vain throughout; calls that change
  * nothing but capability tables and queues that are empty again at its end; members that block in a receive, and the
- * messages that wake them. Anything else disturbs it.
+ * messages that wake them. Anything else disturbs it. After a disturbance one cycle like those before is enough: it began
+ * where they led to. And where a poll ends and its task polls on, the members' part may be the same all along.
  */
 import { Nr } from './abi.ts';
 import type { Kernel } from './kernel.ts';
+import { Member, fits, shapeOf } from './lap-members.ts';
+import type { Shape } from './lap-members.ts';
 import { clockTests } from './poll.ts';
 import { NO_PID } from './scheduler.ts';
 import { Macro } from './sys.ts';
@@ -41,27 +44,6 @@ export function lapMacro(kernel: Kernel, task: Task, _request: Syscall): number 
   return 0;
 }
 
-/** A task's part in the cycle. */
-class Member {
-  /** The last cycle in which it did more than wait. */
-  cycle = -1;
-  lap: Lap | null = null;
-  state = 0;
-  /** Marks in the cycle, and in the one before. */
-  marks = 0;
-  marksBefore = 0;
-  /** Counters at the start of the cycle, and their growth in the one before. */
-  readonly counts: number[] = [];
-  readonly growth: number[] = [];
-
-  begin(keeps: boolean): void {
-    if (!keeps) this.marksBefore = this.marks;
-    this.marks = 0;
-    const counters = this.lap?.counters ?? [];
-    for (let i = 0; i < counters.length; i++) this.counts[i] = counters[i]?.count ?? 0;
-  }
-}
-
 /** The watch of one kernel. */
 export class Laps {
   /** True while a cycle is being watched: {@link turn} wants to see every turn. */
@@ -76,6 +58,8 @@ export class Laps {
   readonly #queue: number[] = [];
   readonly #rounds: number[] = [];
   readonly #growth: number[] = [];
+  /** Polls of the queue in the cycle before, by all that a round's cost depends on. */
+  readonly #shapes: (Shape | null)[] = [];
   #leader = NO_PID;
   #lastLeader = NO_PID;
   #failures = 0;
@@ -91,6 +75,8 @@ export class Laps {
   /** What the cycle before came to; cost -1: nothing to compare with. */
   #costBefore = -1;
   #recordBefore: number[] = [];
+  /** A poll ended in this cycle, and its task polls again. */
+  #foreign = false;
   /** The cycle before was itself a repetition. */
   #proven = false;
   #stormBefore = 0;
@@ -144,7 +130,9 @@ export class Laps {
         this.#disturbed = true;
         return;
     }
-    this.#input(this.#memberOf(task.pid), task.pid, nr, detail, result);
+    const member = this.#memberOf(task.pid);
+    if (result !== BLOCKED) member.fresh = false;
+    this.#input(member, task.pid, nr, detail, result);
   }
 
   /** Sees a task that is about to be made runnable again. */
@@ -156,7 +144,9 @@ export class Laps {
 
   /** Sees what a program read. */
   loaded(task: Task, va: number, value: number): void {
-    this.#input(this.#memberOf(task.pid), task.pid, LOAD, va, value);
+    const member = this.#memberOf(task.pid);
+    member.fresh = false;
+    this.#input(member, task.pid, LOAD, va, value);
   }
 
   /** A pass of a loop begins. */
@@ -173,6 +163,7 @@ export class Laps {
       member.growth.length = lap.counters.length;
     }
     member.marks += 1;
+    member.fresh = true;
     this.#input(member, task.pid, Macro.LAP, 0, 0);
     if (task.pid === this.#leader) this.#close();
   }
@@ -222,11 +213,15 @@ export class Laps {
 
   /** The leader's mark: one cycle ends, the next one begins. */
   #close(): void {
-    const cost = this.#disturbed ? -1 : this.#price();
+    const comparable = !this.#disturbed && this.#comparable();
+    const clean = comparable && !this.#foreign;
     // A cycle that repeated stays the measure of those after a disturbance: whoever does as in it is where it led to.
-    const keeps = cost < 0 && this.#proven;
-    if (!keeps) this.#proven = this.#repeats(cost);
-    if (this.#proven && !keeps) {
+    const keeps = !clean && this.#proven;
+    let repeats = false;
+    if (clean) this.#proven = repeats = this.#repeats();
+    else if (!keeps) this.#costBefore = -1;
+    else if (comparable) repeats = this.#sameAsBefore() && this.#samePolls();
+    if (repeats) {
       this.#failures = 0;
       this.#skip();
     } else if (++this.#failures > PATIENCE) {
@@ -265,59 +260,96 @@ export class Laps {
     for (const member of this.#members) member.begin(keeps);
   }
 
-  /** What the cycle that ends cost beside clock tests of polls, ns; -1 where more than members and polls took part. */
-  #price(): number {
-    const { clock, costs, tasks, scheduler, router } = this.#kernel;
-    let cost = clock.now - this.#started;
+  /**
+   * Whether the cycle that ends had members and polls in it and nothing else. A poll may have ended meanwhile (a deadline, the
+   * last of its rounds) and another one begun: then a foreign task took part.
+   */
+  #comparable(): boolean {
+    const { tasks, scheduler, router } = this.#kernel;
+    this.#foreign = false;
     const queue = scheduler.queues[scheduler.currentQos];
-    if (queue.count !== this.#queue.length) return -1;
+    if (queue.count !== this.#queue.length) return false;
     for (let i = 0; i < queue.count; i++) {
       const pid = queue.at(i);
       const task = tasks[pid];
-      if (pid !== this.#queue[i] || task === undefined) return -1;
-      if (this.#memberOf(pid).cycle === this.#cycle) continue;
+      if (pid !== this.#queue[i] || task === undefined) return false;
+      const member = this.#memberOf(pid);
+      const active = member.cycle === this.#cycle;
+      if (active && member.marks > 0) continue;
       const { poll } = task.sys;
-      const rounds = poll.round - (this.#rounds[i] ?? 0);
       // A task that was woken, or that is lone, has a syscall to execute yet.
-      if (!task.polling || poll.spin || rounds < 0) return -1;
-      cost -= clockTests(poll, rounds, poll.round - rounds) * costs.nsec;
+      if (!task.polling || poll.spin) return false;
+      if (active) this.#foreign = true;
+      else if (poll.round < (this.#rounds[i] ?? 0)) return false;
     }
-    for (const pid of this.#active) if (this.#memberOf(pid).marks === 0) return -1;
-    for (const id of this.#touched) if (router.endpoints[id]?.count !== 0) return -1;
-    return cost;
+    for (const pid of this.#active) if (this.#memberOf(pid).marks === 0 && !this.#queue.includes(pid)) return false;
+    for (const id of this.#touched) if (router.endpoints[id]?.count !== 0) return false;
+    return true;
   }
 
-  /** Whether the cycle that ends repeats the one before; it is kept for the next comparison. */
-  #repeats(cost: number): boolean {
-    const { storm } = this.#kernel;
-    const before = this.#costBefore;
-    this.#costBefore = cost;
-    if (cost < 0) return false;
-    let same = cost === before && storm.run === this.#stormBefore && sameNumbers(this.#record, this.#recordBefore);
-    this.#stormBefore = storm.run;
+  /** What members did is what they did in the cycle before. */
+  #sameAsBefore(): boolean {
+    if (this.#kernel.storm.run !== this.#stormBefore) return false;
+    for (const pid of this.#active) {
+      const member = this.#memberOf(pid);
+      if (member.marks !== member.marksBefore && member.marks > 0) return false;
+      const counters = member.lap?.counters ?? [];
+      for (let i = 0; i < counters.length; i++)
+        if ((counters[i]?.count ?? 0) - (member.counts[i] ?? 0) !== member.growth[i]) return false;
+    }
+    const record = this.#record;
+    const before = this.#recordBefore;
+    let k = 0;
+    for (let i = 0; i < record.length; i += 3) {
+      const head = record[i] ?? 0;
+      if (this.#memberOf(head >> 8).marks === 0) continue;
+      if (head !== before[k] || record[i + 1] !== before[k + 1] || record[i + 2] !== before[k + 2]) return false;
+      k += 3;
+    }
+    return k === before.length;
+  }
+
+  /** The queue's polls cost what they cost in the cycle before, round for round. */
+  #samePolls(): boolean {
+    if (this.#queue.length !== this.#shapes.length) return false;
+    return this.#shapes.every((shape, i) => fits(this.#waiting(i), shape));
+  }
+
+  /**
+   * Whether the cycle that ends repeats the one before; it is kept for the next comparison. Of a cycle that is known to lead
+   * to itself only the cost may be another one: others poll beside it now.
+   */
+  #repeats(): boolean {
+    const { clock, costs, storm } = this.#kernel;
+    let same = this.#costBefore >= 0 && this.#sameAsBefore();
+    let cost = clock.now - this.#started;
+    this.#shapes.length = this.#queue.length;
     for (let i = 0; i < this.#queue.length; i++) {
       const poll = this.#waiting(i);
+      this.#shapes[i] = shapeOf(poll);
       if (poll === null) continue;
       const rounds = poll.round - (this.#rounds[i] ?? 0);
+      cost -= clockTests(poll, rounds, poll.round - rounds) * costs.nsec;
       if (rounds !== this.#growth[i]) same = false;
       this.#growth[i] = rounds;
     }
+    if (cost !== this.#costBefore && !this.#proven) same = false;
+    this.#costBefore = cost;
+    this.#stormBefore = storm.run;
     for (const pid of this.#active) {
       const member = this.#memberOf(pid);
       const counters = member.lap?.counters ?? [];
-      if (member.marks !== member.marksBefore) same = false;
-      for (let i = 0; i < counters.length; i++) {
-        const growth = (counters[i]?.count ?? 0) - (member.counts[i] ?? 0);
-        if (growth !== member.growth[i]) same = false;
-        member.growth[i] = growth;
-      }
+      for (let i = 0; i < counters.length; i++) member.growth[i] = (counters[i]?.count ?? 0) - (member.counts[i] ?? 0);
     }
     return same;
   }
 
-  /** Adds up cycles while one more surely ends before anything can come of it, and leaves one to be executed. */
+  /**
+   * Adds up cycles while one more surely ends before anything can come of it. One is left to be executed where a member would
+   * be in the middle of a pass: what it remembers of that (a time, a frame) is then as it should be.
+   */
   #skip(): void {
-    const { clock, costs } = this.#kernel;
+    const { clock, costs, tasks } = this.#kernel;
     const cost = this.#costBefore;
     let before = Math.min(clock.next, this.#kernel.until);
     if (this.#blocked) before = Math.min(before, this.#kernel.blocking.earliestDeadline);
@@ -335,14 +367,14 @@ export class Laps {
     }
     for (const pid of this.#active) {
       const { lap, marks } = this.#memberOf(pid);
-      if (lap === null) continue;
+      if (lap === null || marks === 0) continue;
       before = Math.min(before, lap.until);
       cycles = Math.min(cycles, (lap.limit - lap.count) / marks);
     }
-    // The last one is executed: what a program remembers of its last pass (a time, a frame) is then as it should be.
-    let left = Math.floor(cycles) - 1;
+    const last = this.#active.every((pid) => this.#memberOf(pid).fresh || this.#memberOf(pid).marks === 0) ? 0 : 1;
+    let left = Math.floor(cycles) - last;
     for (;;) {
-      const n = Math.min(left, Math.floor((before - 1 - clock.now) / most) - 1);
+      const n = Math.min(left, Math.floor((before - 1 - clock.now) / most) - last);
       if (!(n > 0)) return;
       left -= n;
       let ns = n * cost;
@@ -355,24 +387,21 @@ export class Laps {
       }
       for (const pid of this.#active) {
         const { lap, marks, growth } = this.#memberOf(pid);
-        if (lap === null) continue;
+        if (lap === null || marks === 0) continue;
         lap.count += n * marks;
         for (let i = 0; i < lap.counters.length; i++) lap.counters[i]?.skip(n * (growth[i] ?? 0));
+        const task = tasks[pid];
+        if (task?.state === 'blocked') task.blockSince += ns;
       }
       clock.advance(ns);
     }
   }
 
-  /** The poll of a task of the queue that only waited in this cycle, else null. */
+  /** The poll of a task of the queue that is no member of this cycle, else null. */
   #waiting(index: number): Poll | null {
     const pid = this.#queue[index] ?? NO_PID;
-    if (this.#memberOf(pid).cycle === this.#cycle) return null;
+    const member = this.#memberOf(pid);
+    if (member.cycle === this.#cycle && member.marks > 0) return null;
     return this.#kernel.tasks[pid]?.sys.poll ?? null;
   }
-}
-
-function sameNumbers(a: readonly number[], b: readonly number[]): boolean {
-  if (a.length !== b.length) return false;
-  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
-  return true;
 }
