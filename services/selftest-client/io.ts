@@ -179,10 +179,14 @@ export function u16At(frame: Uint8Array, at: number): number {
 /** Little-endian bytes of an unsigned integer. */
 export function le(value: number | bigint, bytes: number): Uint8Array {
   const out = new Uint8Array(bytes);
-  let rest = BigInt(value);
+  if (bytes === 8) {
+    new DataView(out.buffer).setBigUint64(0, BigInt(value), true);
+    return out;
+  }
+  let rest = Number(value);
   for (let i = 0; i < bytes; i++) {
-    out[i] = Number(rest & 0xffn);
-    rest >>= 8n;
+    out[i] = rest % 256;
+    rest = Math.floor(rest / 256);
   }
   return out;
 }
