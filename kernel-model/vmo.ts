@@ -30,7 +30,10 @@ export class PageArena {
     if (!(size > 0 && size <= this.end - this.cursor)) return null;
     const base = this.cursor;
     this.cursor += size;
-    this.#memory.slice(base, size).fill(0);
+    // Nothing is ever given back, so beyond what devices wrote the pages are as they were built; the host need not back them.
+    const { untouchedFrom = Infinity } = this.#memory;
+    const end = Math.min(this.cursor, untouchedFrom);
+    if (end > base) this.#memory.slice(base, end - base).fill(0);
     return base;
   }
 }

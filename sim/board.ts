@@ -21,7 +21,7 @@ import type { ByteSink } from './devices/uart16550.ts';
 import { EmptyVirtioSlot } from './devices/virtio-empty.ts';
 import { HartInputs, MEIP, MSIP, MTIP, SEIP, SSIP } from './hart-inputs.ts';
 import type { MmioDevice } from './memory.ts';
-import { Ram } from './ram.ts';
+import { DeviceMemory, Ram } from './ram.ts';
 import { Trace } from './trace.ts';
 import { UartLines } from './uart-lines.ts';
 import type { VirtioContext } from './virtio/mmio-transport.ts';
@@ -228,8 +228,9 @@ export function buildBoard(description: BoardDescription, parts: BoardParts): Bo
     }
   };
 
+  const deviceMemory = new DeviceMemory(ram);
   const virtio = buildVirtio(description.virtio, parts.virtio, (irq) => ({
-    memory: ram,
+    memory: deviceMemory,
     irq: plic.line(irq),
     clock,
     trace,

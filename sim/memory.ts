@@ -17,6 +17,11 @@ export interface GuestMemory {
   writeU64(address: number, value: bigint): void;
   /** A live view of guest bytes, not a copy: writes through it are guest-visible. */
   slice(address: number, length: number): Uint8Array;
+  /**
+   * Where no device has ever written from here on. Pages there that nobody was given are as the machine was built: zero, and
+   * not backed by the host. Absent: unknown.
+   */
+  readonly untouchedFrom?: number;
 }
 
 /** One interrupt line into the PLIC: level-triggered, idempotent. */

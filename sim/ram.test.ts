@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { MAX_RAM_SIZE, Ram } from './ram.ts';
+import { DeviceMemory, MAX_RAM_SIZE, Ram } from './ram.ts';
 
 const BASE = 0x8000_0000;
 
@@ -72,5 +72,39 @@ describe('Ram', () => {
     expect(() => new Ram(BASE, 0x1001)).toThrow('whole pages');
     expect(() => new Ram(BASE, 0)).toThrow('whole pages');
     expect(() => new Ram(BASE, MAX_RAM_SIZE + 0x1000)).toThrow('below 2 GiB');
+  });
+});
+
+describe('DeviceMemory', () => {
+  it('is the RAM, and keeps how far up devices wrote', () => {
+    const at = fc.integer({ min: 0, max: 0xff0 });
+    const access = fc.record({ at, width: fc.constantFrom(1, 2, 4, 8, 'slice', 'read'), value: fc.nat(0xff) });
+    fc.assert(
+      fc.property(fc.array(access, { maxLength: 20 }), (accesses) => {
+        const [ram, plain] = [new Ram(BASE, 0x1000), new Ram(BASE, 0x1000)];
+        const memory = new DeviceMemory(ram);
+        let end = BASE;
+        for (const { at, width, value } of accesses) {
+          const address = BASE + at;
+          for (const target of [memory, plain]) {
+            if (width === 1) target.writeU8(address, value);
+            else if (width === 2) target.writeU16(address, value);
+            else if (width === 4) target.writeU32(address, value);
+            else if (width === 8) target.writeU64(address, BigInt(value));
+            else if (width === 'slice') target.slice(address, 16).fill(value);
+          }
+          if (width !== 'read') end = Math.max(end, address + (width === 'slice' ? 16 : width));
+          expect(memory.readU8(address)).toBe(plain.readU8(address));
+          expect(memory.readU16(address)).toBe(plain.readU16(address));
+          expect(memory.readU32(address)).toBe(plain.readU32(address));
+          expect(memory.readU64(address)).toBe(plain.readU64(address));
+          expect(ram.untouchedFrom).toBe(end);
+        }
+        expect(ram.bytes).toEqual(plain.bytes);
+      }),
+      { seed: 20241, numRuns: 100 },
+    );
+    const memory = new DeviceMemory(new Ram(BASE, 0x1000));
+    expect([memory.contains(BASE, 0x1000), memory.contains(BASE, 0x1001)]).toEqual([true, false]);
   });
 });

@@ -21,6 +21,8 @@ export class Ram implements GuestMemory {
   declare readonly end: number;
   /** The bytes, indexed by `address - base`. For hot loops that have checked `contains` themselves. */
   declare readonly bytes: Uint8Array;
+  /** End of what devices have written, see {@link DeviceMemory}. */
+  declare untouchedFrom: number;
   /** The same bytes for multi-byte access; pass `true` (little-endian). */
   declare readonly view: DataView;
 
@@ -31,6 +33,7 @@ export class Ram implements GuestMemory {
     this.base = base;
     this.size = size;
     this.end = base + size;
+    this.untouchedFrom = base;
     const buffer = new ArrayBuffer(size);
     this.bytes = new Uint8Array(buffer);
     this.view = new DataView(buffer);
@@ -75,5 +78,64 @@ export class Ram implements GuestMemory {
   slice(address: number, length: number): Uint8Array {
     assert(this.contains(address, length), 'RAM slice outside the bank');
     return this.bytes.subarray(address - this.base, address - this.base + length);
+  }
+}
+
+/** RAM as devices reach it: they write wherever a driver tells them to, so it is kept how far up that was. */
+export class DeviceMemory implements GuestMemory {
+  readonly #ram: Ram;
+
+  constructor(ram: Ram) {
+    this.#ram = ram;
+  }
+
+  contains(address: number, length: number): boolean {
+    return this.#ram.contains(address, length);
+  }
+
+  readU8(address: number): number {
+    return this.#ram.readU8(address);
+  }
+
+  readU16(address: number): number {
+    return this.#ram.readU16(address);
+  }
+
+  readU32(address: number): number {
+    return this.#ram.readU32(address);
+  }
+
+  readU64(address: number): bigint {
+    return this.#ram.readU64(address);
+  }
+
+  writeU8(address: number, value: number): void {
+    this.#touch(address + 1);
+    this.#ram.writeU8(address, value);
+  }
+
+  writeU16(address: number, value: number): void {
+    this.#touch(address + 2);
+    this.#ram.writeU16(address, value);
+  }
+
+  writeU32(address: number, value: number): void {
+    this.#touch(address + 4);
+    this.#ram.writeU32(address, value);
+  }
+
+  writeU64(address: number, value: bigint): void {
+    this.#touch(address + 8);
+    this.#ram.writeU64(address, value);
+  }
+
+  /** Whoever asks for it may write through it. */
+  slice(address: number, length: number): Uint8Array {
+    this.#touch(address + length);
+    return this.#ram.slice(address, length);
+  }
+
+  #touch(end: number): void {
+    if (end > this.#ram.untouchedFrom) this.#ram.untouchedFrom = end;
   }
 }

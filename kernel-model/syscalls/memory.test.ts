@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { DeviceMemory } from '../../sim/ram.ts';
 import { Errno } from '../abi.ts';
 import { VMO_ARENA_BASE } from '../layout.ts';
 import type { Sys, Syscall } from '../sys.ts';
@@ -41,9 +42,9 @@ describe('VMO_CREATE, VMO_WRITE, MAP', () => {
     expect(sys.query).toEqual({ kind: 1, base: VMO_ARENA_BASE + 4096, len: 8192 });
   });
 
-  it('zeroes what somebody had written to the arena before', () => {
+  it('zeroes what a device had written to the arena before', () => {
     const machine = testMachine();
-    machine.ram.slice(VMO_ARENA_BASE, 3 * 4096).fill(0xee);
+    new DeviceMemory(machine.ram).slice(VMO_ARENA_BASE, 3 * 4096).fill(0xee);
     startRoot(machine, function* (sys) {
       yield sys.vmoCreate(5000, 2);
       return 0;
