@@ -313,7 +313,7 @@ describe('exchanges that repeat', () => {
 
   it.each([
     [0, 1],
-    [1, 2],
+    [1, 1],
   ])(
     'are added up again as soon as another poll has begun beside them (%d): at most %d of its passes',
     (alternates, most) => {

@@ -12,9 +12,8 @@
  */
 import { Nr } from './abi.ts';
 import type { Kernel } from './kernel.ts';
-import { Member, fits, shapeOf } from './lap-members.ts';
-import type { Shape } from './lap-members.ts';
-import { clockTests } from './poll.ts';
+import { Member } from './lap-member.ts';
+import { clockTests, roundNs } from './poll.ts';
 import { NO_PID } from './scheduler.ts';
 import { Macro } from './sys.ts';
 import type { Lap, Poll, Syscall } from './sys.ts';
@@ -58,8 +57,8 @@ export class Laps {
   readonly #queue: number[] = [];
   readonly #rounds: number[] = [];
   readonly #growth: number[] = [];
-  /** Polls of the queue in the cycle before, by all that a round's cost depends on. */
-  readonly #shapes: (Shape | null)[] = [];
+  /** Ns of a round of each poll of the queue in the cycle before; -1: nobody waited there. */
+  readonly #prices: number[] = [];
   #leader = NO_PID;
   #lastLeader = NO_PID;
   #failures = 0;
@@ -220,7 +219,7 @@ export class Laps {
     let repeats = false;
     if (clean) this.#proven = repeats = this.#repeats();
     else if (!keeps) this.#costBefore = -1;
-    else if (comparable) repeats = this.#sameAsBefore() && this.#samePolls();
+    else if (comparable) repeats = this.#sameAsBefore() && this.#priced();
     if (repeats) {
       this.#failures = 0;
       this.#skip();
@@ -309,10 +308,24 @@ export class Laps {
     return k === before.length;
   }
 
-  /** The queue's polls cost what they cost in the cycle before, round for round. */
-  #samePolls(): boolean {
-    if (this.#queue.length !== this.#shapes.length) return false;
-    return this.#shapes.every((shape, i) => fits(this.#waiting(i), shape));
+  /** Where other polls have begun, a cycle costs what it cost before but for their rounds. False: others wait than before. */
+  #priced(): boolean {
+    if (this.#queue.length !== this.#prices.length) return false;
+    let more = 0;
+    for (let i = 0; i < this.#queue.length; i++) {
+      const before = this.#prices[i] ?? -1;
+      const price = this.#price(i);
+      if (price < 0 !== before < 0) return false;
+      if (price >= 0) more += (price - before) * (this.#growth[i] ?? 0);
+    }
+    this.#costBefore += more;
+    for (let i = 0; i < this.#queue.length; i++) this.#prices[i] = this.#price(i);
+    return true;
+  }
+
+  #price(index: number): number {
+    const poll = this.#waiting(index);
+    return poll === null ? -1 : roundNs(this.#kernel.costs, poll);
   }
 
   /**
@@ -323,10 +336,10 @@ export class Laps {
     const { clock, costs, storm } = this.#kernel;
     let same = this.#costBefore >= 0 && this.#sameAsBefore();
     let cost = clock.now - this.#started;
-    this.#shapes.length = this.#queue.length;
+    this.#prices.length = this.#queue.length;
     for (let i = 0; i < this.#queue.length; i++) {
       const poll = this.#waiting(i);
-      this.#shapes[i] = shapeOf(poll);
+      this.#prices[i] = this.#price(i);
       if (poll === null) continue;
       const rounds = poll.round - (this.#rounds[i] ?? 0);
       cost -= clockTests(poll, rounds, poll.round - rounds) * costs.nsec;

@@ -5,6 +5,7 @@
  */
 import { assert } from '../sim/assert.ts';
 import { Errno, Rights } from './abi.ts';
+import type { Costs } from './cost.ts';
 import type { Kernel } from './kernel.ts';
 import type { Poll, Syscall } from './sys.ts';
 import { CONTINUED } from './syscalls/result.ts';
@@ -48,6 +49,12 @@ function round(kernel: Kernel, task: Task, poll: Poll): number {
   if (poll.ready !== null && poll.ready()) return slots.length + sendSlots.length;
   if (!poll.clockFirst && timedOut(kernel, poll)) return -Errno.ETIMEDOUT;
   return CONTINUED;
+}
+
+/** Ns of a failed round beside its clock test and its YIELD. */
+export function roundNs(costs: Costs, poll: Poll): number {
+  const { slots, sendSlots, roundCost } = poll;
+  return roundCost * costs.instruction + slots.length * costs.recvEmpty + sendSlots.length * costs.send;
 }
 
 function timedOut(kernel: Kernel, poll: Poll): boolean {
