@@ -13,6 +13,7 @@ import type { NodeName, Scenario } from '../scenarios/scenario.ts';
 import { pcapView } from '../sim/net/pcap.ts';
 import { drive } from './drive.ts';
 import { ExitCode, UsageError } from './errors.ts';
+import { guestRam } from './guest-ram.ts';
 import { colorsFor } from './output.ts';
 import { ladderText } from './resources.ts';
 import type { RunOptions } from './run-command.ts';
@@ -34,6 +35,7 @@ export async function runPair(scenario: Scenario, options: RunOptions, goal: Goa
     uart,
     traceListeners: views.listeners,
     goal,
+    ramBuffer: guestRam(2),
   });
   if (!prepared.ok) throw new UsageError(prepared.error);
   const run = prepared.value;

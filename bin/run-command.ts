@@ -19,6 +19,7 @@ import { pcapView } from '../sim/net/pcap.ts';
 import type { TraceListener } from '../sim/trace.ts';
 import { drive } from './drive.ts';
 import { ExitCode, UsageError } from './errors.ts';
+import { guestRam } from './guest-ram.ts';
 import { ByteBuffer, colorsFor } from './output.ts';
 import type { ColorMode } from './output.ts';
 import { runPair } from './pair-command.ts';
@@ -85,6 +86,7 @@ export async function runCommand(word: string, options: RunOptions): Promise<num
     uart: (byte) => buffer.push(byte),
     traceListeners: listeners,
     goal: judgedByText(options) ? 'text' : 'ladder',
+    ramBuffer: guestRam(1),
   });
   if (!prepared.ok) throw new UsageError(prepared.error);
   const run = prepared.value;

@@ -13,6 +13,7 @@ import type { Board, VirtioFactory, VirtioKind } from '../sim/board.ts';
 import type { BlockImage } from '../sim/block-image.ts';
 import type { Clock } from '../sim/clock.ts';
 import type { MmioDevice } from '../sim/memory.ts';
+import type { BufferSource } from '../sim/ram.ts';
 import { Streams } from '../sim/streams.ts';
 import type { TraceListener } from '../sim/trace.ts';
 import type { EthernetLink, LinkEnd } from '../sim/net/link.ts';
@@ -37,6 +38,8 @@ export interface MachineParts {
   /** Every byte that leaves the UART until the machine is stopped. */
   readonly uart: (byte: number) => void;
   readonly traceListeners: readonly TraceListener[];
+  /** What the guest's RAM lies in; absent: the engine decides. */
+  readonly ramBuffer?: BufferSource | undefined;
   /** One of two linked machines; null: a machine on its own. */
   readonly linked: LinkedParts | null;
 }
@@ -74,6 +77,7 @@ export function buildMachine(parts: MachineParts): Machine {
   const description = { ...(linked === null ? VIRT_BOARD : TWO_NODE_BOARD), harts: scenario.machine.harts };
   const board: Board = buildBoard(description, {
     ...(linked !== null && { clock: linked.clock }),
+    ramBuffer: parts.ramBuffer,
     uartSink: (byte) => {
       if (!stopped) parts.uart(byte);
     },

@@ -11,6 +11,7 @@ import type { BlockImage } from '../sim/block-image.ts';
 import { Clock } from '../sim/clock.ts';
 import { EthernetLink } from '../sim/net/link.ts';
 import type { LinkEnd, LinkPlace } from '../sim/net/link.ts';
+import type { BufferSource } from '../sim/ram.ts';
 import { SharedTime } from '../sim/shared-time.ts';
 import { Streams } from '../sim/streams.ts';
 import type { TraceEvent } from '../sim/trace.ts';
@@ -34,6 +35,8 @@ export interface PairEnvironment {
   readonly uart: (bytes: Uint8Array, node: NodeName) => void;
   readonly traceListeners: readonly NodeListener[];
   readonly goal: GoalKind;
+  /** What each machine's RAM lies in; absent: the engine decides. */
+  readonly ramBuffer?: BufferSource;
 }
 
 /** How it went on one node. */
@@ -233,6 +236,7 @@ export class PairRun {
         node.bytes.push(byte);
       },
       traceListeners: traceListeners.length === 0 ? [] : [show],
+      ramBuffer: this.#env.ramBuffer,
       linked: { node: node.spec, clock: node.clock, link, end: ENDS[node.name] },
     });
     machine.board.uartLines.listen((line) => {

@@ -8,6 +8,7 @@ import type { LadderSource } from '../markers/loader.ts';
 import { loadLadder } from '../markers/loader.ts';
 import type { Result } from '../markers/ladder.ts';
 import type { BlockImage } from '../sim/block-image.ts';
+import type { BufferSource } from '../sim/ram.ts';
 import type { TraceListener } from '../sim/trace.ts';
 import { diskKeys } from './disk.ts';
 import { formatDuration } from './duration.ts';
@@ -27,6 +28,8 @@ export interface RunEnvironment {
   readonly traceListeners: readonly TraceListener[];
   /** `text`: each boot is judged by its until-marker alone (a marker asked for on the command line). */
   readonly goal: GoalKind;
+  /** What each boot's RAM lies in; absent: the engine decides. */
+  readonly ramBuffer?: BufferSource;
 }
 
 /** Why a boot ended. */
@@ -148,6 +151,7 @@ export class ScenarioRun {
       disk: this.#env.disk,
       uart: (byte) => this.#env.uart(byte, number),
       traceListeners: this.#env.traceListeners,
+      ramBuffer: this.#env.ramBuffer,
       linked: null,
     });
     const { trace, uartLines } = machine.board;

@@ -22,6 +22,7 @@ import { EmptyVirtioSlot } from './devices/virtio-empty.ts';
 import { HartInputs, MEIP, MSIP, MTIP, SEIP, SSIP } from './hart-inputs.ts';
 import type { MmioDevice } from './memory.ts';
 import { DeviceMemory, Ram } from './ram.ts';
+import type { BufferSource } from './ram.ts';
 import { Trace } from './trace.ts';
 import { UartLines } from './uart-lines.ts';
 import type { VirtioContext } from './virtio/mmio-transport.ts';
@@ -144,6 +145,8 @@ export interface BoardParts {
   readonly onFinish?: (request: FinisherRequest) => void;
   /** Devices by slot; slots without one are empty. */
   readonly virtio: readonly VirtioFactory[];
+  /** What the RAM's bytes lie in, where that is not the engine's matter alone. */
+  readonly ramBuffer?: BufferSource | undefined;
 }
 
 /** A machine without its hart. */
@@ -173,7 +176,7 @@ export function buildBoard(description: BoardDescription, parts: BoardParts): Bo
   assert(description.harts >= 1 && description.harts <= MAX_HARTS, `a board has 1 to ${MAX_HARTS} harts`);
   const clock = parts.clock ?? new Clock();
   const trace = new Trace(clock);
-  const ram = new Ram(description.ram.base, description.ram.size);
+  const ram = new Ram(description.ram.base, description.ram.size, parts.ramBuffer);
   const harts = Array.from({ length: description.harts }, () => new HartInputs());
   const plic = new Plic(
     trace,

@@ -67,6 +67,14 @@ describe('Ram', () => {
     expect(() => ram.slice(BASE + 0xfff, 2)).toThrow('outside');
   });
 
+  it('lies in the buffer that its owner gives, of its size', () => {
+    const buffer = new SharedArrayBuffer(0x1000);
+    const ram = new Ram(BASE, 0x1000, () => buffer);
+    ram.writeU32(BASE + 8, 0x1234_5678);
+    expect(new DataView(buffer).getUint32(8, true)).toBe(0x1234_5678);
+    expect(() => new Ram(BASE, 0x2000, () => buffer)).toThrow('a buffer of its size');
+  });
+
   it('wants whole pages within its limit', () => {
     expect(() => new Ram(BASE + 1, 0x1000)).toThrow('page-aligned');
     expect(() => new Ram(BASE, 0x1001)).toThrow('whole pages');

@@ -8,6 +8,9 @@ import type { GuestMemory } from './memory.ts';
 /** Largest RAM of one board in bytes: offsets stay 31-bit integers, which is what keeps the accessors fast. */
 export const MAX_RAM_SIZE = 0x7fff_f000;
 
+/** Gives a zeroed buffer of so many bytes. */
+export type BufferSource = (bytes: number) => ArrayBufferLike;
+
 /**
  * One RAM bank. Reads 0 until written. The fields are only declared: a field definition would create them undefined
  * first, after which the engine no longer knows their types, and every access costs four times as much.
@@ -26,15 +29,16 @@ export class Ram implements GuestMemory {
   /** The same bytes for multi-byte access; pass `true` (little-endian). */
   declare readonly view: DataView;
 
-  /** Reserves `size` bytes at `base`; both are multiples of the 4 KiB page. */
-  constructor(base: number, size: number) {
+  /** Reserves `size` bytes at `base`, from `source`; both are multiples of the 4 KiB page. */
+  constructor(base: number, size: number, source: BufferSource = (bytes) => new ArrayBuffer(bytes)) {
     assert(base >= 0 && base % 4096 === 0 && Number.isSafeInteger(base), 'RAM base must be page-aligned');
     assert(size > 0 && size % 4096 === 0 && size <= MAX_RAM_SIZE, 'RAM size must be whole pages below 2 GiB');
     this.base = base;
     this.size = size;
     this.end = base + size;
     this.untouchedFrom = base;
-    const buffer = new ArrayBuffer(size);
+    const buffer = source(size);
+    assert(buffer.byteLength === size, 'RAM needs a buffer of its size');
     this.bytes = new Uint8Array(buffer);
     this.view = new DataView(buffer);
   }
