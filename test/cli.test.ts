@@ -303,6 +303,23 @@ describe('interruption', () => {
     expect(nexusSim(['run', 'observability', '--disk', at('int.img')]).code).toBe(0);
   });
 
+  it('SIGINT with two machines: exit 1, each node has what it printed', async () => {
+    const endless = ['--no-poll-skipping', '--until-marker', 'no such line', '--max-virtual-time', '100h'];
+    const words = ['--uart-log', at('pair.log'), '--report', at('pair.json'), '--color', 'never'];
+    const running = startSim(['run', 'os2vm', ...endless, ...words]);
+    await running.bytes(30_000);
+    running.child.kill('SIGINT');
+    const ran = await running.ended;
+    expect(ran.signal).toBeNull();
+    expect(ran.code).toBe(1);
+    expect(ran.stderr).toContain('interrupted');
+    for (const node of ['A', 'B']) {
+      const shown = ran.stdout.split('\n').flatMap((line) => (line.startsWith(`${node}: `) ? [line.slice(3)] : []));
+      expect(readFileSync(at(`pair-${node}.log`), 'latin1').trimEnd()).toBe(shown.join('\n').trimEnd());
+    }
+    expect(JSON.parse(readFileSync(at('pair.json'), 'utf8'))).toMatchObject({ passed: false, end: 'interrupted' });
+  });
+
   it('a reader that closes the pipe is no error', () => {
     const ran = bash('$SIM run 2>err.txt | head -1; echo "${PIPESTATUS[0]}"', { cwd: folder.path });
     expect(ran.stdout).toBe('[INFO boot] boot: ok\r\n0\n');
