@@ -126,7 +126,9 @@ describe('virtio slots (section 10)', () => {
       [0x80, 4, 2],
       [0x84, 4, 1],
     ]);
-    expect(context?.memory).toBe(board.ram);
+    context?.memory.writeU32(board.ram.base + 0x100, 0x1234_5678);
+    expect(board.ram.readU32(board.ram.base + 0x100)).toBe(0x1234_5678);
+    expect(board.ram.untouchedFrom).toBe(board.ram.base + 0x104);
     context?.irq.set(true);
     expect(board.bus.read(0xc00_1000, 4)).toBe(1 << 7);
   });
