@@ -13,7 +13,7 @@ import { Op, Status, answer } from '../netstackd/wire.ts';
 import { remoteProxy } from '../selftest-client/dsoftbus.ts';
 import { SelftestState } from '../selftest-client/state.ts';
 import { encodeAnnounce } from './discovery.ts';
-import { SELFTEST_DEFAULTS } from './fixtures/selftest.ts';
+import { SELFTEST_DEFAULTS } from '../selftest-client/fixtures/options.ts';
 import { NetStandIn } from './fixtures/net-stand-in.ts';
 import type { Override } from './fixtures/net-stand-in.ts';
 import { addNode, addRouter } from './fixtures/node.ts';

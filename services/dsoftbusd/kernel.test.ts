@@ -9,7 +9,7 @@ import { NetWorld } from '../netstackd/fixtures/net-board.ts';
 import { NETSTACKD_CONTRACT, NETSTACKD_REFERENCE } from '../netstackd/options.ts';
 import type { NetstackdOptions } from '../netstackd/options.ts';
 import { dsoftbus } from '../selftest-client/dsoftbus.ts';
-import { SELFTEST_DEFAULTS } from './fixtures/selftest.ts';
+import { SELFTEST_DEFAULTS } from '../selftest-client/fixtures/options.ts';
 import { SelftestState } from '../selftest-client/state.ts';
 import { dsoftbusdProgram } from './main.ts';
 import { DSOFTBUSD_CONTRACT, DSOFTBUSD_REFERENCE } from './options.ts';

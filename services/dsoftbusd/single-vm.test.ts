@@ -12,7 +12,7 @@ import { dsoftbus } from '../selftest-client/dsoftbus.ts';
 import { SelftestState, Slot as SelftestSlot } from '../selftest-client/state.ts';
 import { addNode, addRouter } from './fixtures/node.ts';
 import type { NodeUnderTest } from './fixtures/node.ts';
-import { SELFTEST_DEFAULTS } from './fixtures/selftest.ts';
+import { SELFTEST_DEFAULTS } from '../selftest-client/fixtures/options.ts';
 import { NetStandIn, opName } from './fixtures/net-stand-in.ts';
 import type { Override } from './fixtures/net-stand-in.ts';
 import { encodeAnnounce } from './discovery.ts';

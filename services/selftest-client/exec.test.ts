@@ -4,21 +4,11 @@ import { waitReply, encodeReply, shortReply } from '../execd/wire.ts';
 import { Driver } from '../lib/fixtures/test-driver.ts';
 import { helloElf } from '../execd/payloads/payloads.ts';
 import { crashReport, execDenied, execExit0, execHello, execMalformed } from './exec.ts';
+import { SELFTEST_DEFAULTS } from './fixtures/options.ts';
 import { SelftestState, Slot } from './state.ts';
 import type { SelftestOptions, Step } from './state.ts';
 
-const OPTIONS: SelftestOptions = {
-  steps: [],
-  capCheckFiveBytes: false,
-  capCheckOtherSubject: false,
-  routingUnchecked: false,
-  childExitUnchecked: false,
-  helloElf: helloElf(),
-  waitByRounds: false,
-  receiveMax: 8192,
-  silentSink: false,
-  inboxDiscards: false,
-};
+const OPTIONS: SelftestOptions = { ...SELFTEST_DEFAULTS, helloElf: helloElf() };
 
 interface Peers {
   /** Answers to requests of execd by op; null is silence. */

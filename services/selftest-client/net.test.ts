@@ -8,6 +8,7 @@ import { recv, send, yieldForever } from '../lib/ipc.ts';
 import { NetWorld } from '../netstackd/fixtures/net-board.ts';
 import type { NetWorldOptions } from '../netstackd/fixtures/net-board.ts';
 import { icmpPing, localAddr } from './net.ts';
+import { SELFTEST_DEFAULTS } from './fixtures/options.ts';
 import { SelftestState } from './state.ts';
 
 const SECOND = 1_000_000_000;
@@ -41,18 +42,7 @@ function steps(options: NetWorldOptions, routed = ROUTES): { address: Ipv4 | nul
       0x19: endpointCap(world.requests, Rights.SEND),
     },
     function* (sys) {
-      const state = new SelftestState(sys, {
-        steps: [],
-        capCheckFiveBytes: false,
-        capCheckOtherSubject: false,
-        routingUnchecked: false,
-        childExitUnchecked: false,
-        helloElf: new Uint8Array(0),
-        waitByRounds: false,
-        receiveMax: 8192,
-        silentSink: false,
-        inboxDiscards: false,
-      });
+      const state = new SelftestState(sys, SELFTEST_DEFAULTS);
       const poll = sys.beginPoll();
       poll.deadline = 11 * SECOND;
       poll.clockEvery = 1;

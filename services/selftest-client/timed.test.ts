@@ -5,6 +5,7 @@ import { Driver } from '../lib/fixtures/test-driver.ts';
 import { TimerTable, coalesce } from '../timed/timers.ts';
 import { deadlineNs, decodeRequest, encodeReply, timerId } from '../timed/wire.ts';
 import type { TimedReply, TimedRequest } from '../timed/wire.ts';
+import { SELFTEST_DEFAULTS } from './fixtures/options.ts';
 import { SelftestState } from './state.ts';
 import { timedCoalesce } from './timed.ts';
 
@@ -45,20 +46,7 @@ function run(change: (reply: TimedReply) => Uint8Array | null, at: number): [Tim
     if (answer !== null) driver.push(0x20, answer);
   };
   driver.run(function* (sys) {
-    yield* timedCoalesce(
-      new SelftestState(sys, {
-        steps: [],
-        capCheckFiveBytes: false,
-        capCheckOtherSubject: false,
-        routingUnchecked: false,
-        childExitUnchecked: false,
-        helloElf: new Uint8Array(0),
-        waitByRounds: false,
-        receiveMax: 8192,
-        silentSink: false,
-        inboxDiscards: false,
-      }),
-    );
+    yield* timedCoalesce(new SelftestState(sys, SELFTEST_DEFAULTS));
     return 0;
   });
   return [requests, driver.lines.at(-1)];

@@ -7,8 +7,8 @@ import type { Call } from '../lib/ipc.ts';
 import type { Sys } from '../../kernel-model/sys.ts';
 import { METRICSD_CONTRACT, metricsdProgram } from '../metricsd/main.ts';
 import { timedCoalesce } from '../selftest-client/timed.ts';
+import { SELFTEST_DEFAULTS } from '../selftest-client/fixtures/options.ts';
 import { SelftestState } from '../selftest-client/state.ts';
-import type { SelftestOptions } from '../selftest-client/state.ts';
 import { TIMED_CONTRACT, TIMED_REFERENCE, timedProgram } from './main.ts';
 import type { TimedOptions } from './main.ts';
 import { deadlineNs, decodeReply, encodeRequest, timedNonce } from './wire.ts';
@@ -114,21 +114,8 @@ function boot(
   return { lines: bare.uart().split(/\r?\n/), now: bare.clock.now };
 }
 
-const selftestOptions: SelftestOptions = {
-  steps: [],
-  capCheckFiveBytes: false,
-  capCheckOtherSubject: false,
-  routingUnchecked: false,
-  childExitUnchecked: false,
-  helloElf: new Uint8Array(0),
-  waitByRounds: false,
-  receiveMax: 8192,
-  silentSink: false,
-  inboxDiscards: false,
-};
-
 function* s04(sys: Sys): Call<void> {
-  yield* timedCoalesce(new SelftestState(sys, selftestOptions));
+  yield* timedCoalesce(new SelftestState(sys, SELFTEST_DEFAULTS));
 }
 
 describe('timed under the kernel', () => {
