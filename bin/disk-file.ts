@@ -22,6 +22,7 @@ import {
 import { DEFAULT_SECTORS, PAGE_SIZE, SECTOR_SIZE } from '../sim/block-image.ts';
 import type { PageStore, StagedPage } from '../sim/block-image.ts';
 import { UsageError, reasonOf } from './errors.ts';
+import { LockedError, lockFile, unlockFile } from './file-lock.ts';
 
 /** Largest image taken, bytes. */
 const MAX_DISK_BYTES = 1_099_511_627_776;
@@ -76,9 +77,15 @@ export class DiskFile implements PageStore {
     }
   }
 
-  /** Opens an image, creating a sparse one of 64 MiB where there is none, and finishes an interrupted commit. */
+  /** Opens an image for this process alone, creating a sparse one of 64 MiB where there is none, and finishes an interrupted commit. */
   static open(path: string, write: WriteAt = writeSync): DiskFile {
     DiskFile.check(path);
+    try {
+      lockFile(path);
+    } catch (error) {
+      if (error instanceof LockedError) throw new UsageError(`--disk ${path}: ${error.message}`);
+      throw new UsageError(`--disk ${path}: expected a readable and writable file (${reasonOf(error)})`);
+    }
     const fresh = !existsSync(path);
     try {
       const fd = openSync(path, fresh ? 'wx+' : 'r+');
@@ -87,6 +94,7 @@ export class DiskFile implements PageStore {
       file.#recover();
       return file;
     } catch (error) {
+      unlockFile(path);
       if (error instanceof UsageError) throw error;
       throw new UsageError(`--disk ${path}: expected a readable and writable file (${reasonOf(error)})`);
     }
@@ -94,6 +102,7 @@ export class DiskFile implements PageStore {
 
   close(): void {
     closeSync(this.#fd);
+    unlockFile(this.#path);
   }
 
   readPage(page: number, target: Uint8Array): string | null {

@@ -271,6 +271,9 @@ describe('disk', () => {
   });
 });
 
+/** Netstackd polls for ever, and every round of a hundred hours is executed: it is not over before a signal comes. */
+const ENDLESS = ['run', '--no-poll-skipping', '--until-marker', 'no such line', '--max-virtual-time', '100h'];
+
 describe('interruption', () => {
   it('SIGINT: exit 1, what was printed is in the files, the disk is whole', async () => {
     const words = [
@@ -283,9 +286,7 @@ describe('interruption', () => {
       '--disk',
       at('int.img'),
     ];
-    // Executes every polling round of a hundred hours: it is not over before the signal comes.
-    const endless = ['--no-poll-skipping', '--until-marker', 'no such line', '--max-virtual-time', '100h'];
-    const running = startSim(['run', 'observability', ...endless, ...words]);
+    const running = startSim([...ENDLESS, ...words]);
     await running.bytes(30_000);
     running.child.kill('SIGINT');
     const ran = await running.ended;
@@ -300,13 +301,12 @@ describe('interruption', () => {
       passed: false,
       boots: [{ end: 'interrupted' }],
     });
-    expect(nexusSim(['run', 'observability', '--disk', at('int.img')]).code).toBe(0);
+    expect(nexusSim(['run', '--disk', at('int.img')]).code).toBe(0);
   });
 
   it('SIGINT with two machines: exit 1, each node has what it printed', async () => {
-    const endless = ['--no-poll-skipping', '--until-marker', 'no such line', '--max-virtual-time', '100h'];
     const words = ['--uart-log', at('pair.log'), '--report', at('pair.json'), '--color', 'never'];
-    const running = startSim(['run', 'os2vm', ...endless, ...words]);
+    const running = startSim([...ENDLESS, 'os2vm', ...words]);
     await running.bytes(30_000);
     running.child.kill('SIGINT');
     const ran = await running.ended;
@@ -318,6 +318,19 @@ describe('interruption', () => {
       expect(readFileSync(at(`pair-${node}.log`), 'latin1').trimEnd()).toBe(shown.join('\n').trimEnd());
     }
     expect(JSON.parse(readFileSync(at('pair.json'), 'utf8'))).toMatchObject({ passed: false, end: 'interrupted' });
+  });
+
+  it('a disk is one run at a time; a killed one leaves it to the next', async () => {
+    const running = startSim([...ENDLESS, '--disk', at('one.img')]);
+    await running.bytes(20_000);
+    const second = nexusSim(['run', '--disk', at('one.img')]);
+    expect(second).toMatchObject({ code: 2, stdout: '' });
+    const place = `--disk ${at('one.img')}: in use by process ${running.child.pid} `;
+    expect(second.stderr).toBe(`nexus-sim: ${place}(if that is no nexus-sim, remove ${at('one.img')}.lock)\n`);
+    running.child.kill('SIGKILL');
+    await running.ended;
+    expect(nexusSim(['run', '--disk', at('one.img')]).code).toBe(0);
+    expect(readdirSync(folder.path).filter((name) => name.startsWith('one.img'))).toEqual(['one.img']);
   });
 
   it('a reader that closes the pipe is no error', () => {
