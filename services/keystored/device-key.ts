@@ -2,17 +2,10 @@
  * Ed25519 as keystored uses it (sheet 60, sections 3.4 and 3.6): the device's key pair, which is a function of its seed
  * alone (RFC 8032), and the verification rule of VERIFY.
  */
-import { ed25519 } from '@noble/curves/ed25519.js';
 import { sha512 } from '@noble/hashes/sha2.js';
+import { ed25519 } from '../lib/edwards25519.ts';
 import type { PublicKeyBytes, SignatureBytes } from './wire.ts';
 import { PUBLIC_KEY_BYTES, SIGNATURE_BYTES } from './wire.ts';
-
-/**
- * Bits per window of the multiples of the base point. The library's 8 pay off after dozens of operations; a boot makes one
- * or two, and computing the large table would be the longest single step of a run. Values do not depend on it.
- */
-const BASE_WINDOW_BITS = 2;
-ed25519.Point.BASE.precompute(BASE_WINDOW_BITS);
 
 /** Bytes of a seed. */
 export const SEED_BYTES = 32;
