@@ -317,6 +317,10 @@ describe('SMP', () => {
     );
     expect(failures(smp(2, { ipi: aclintPort(mswi, harts) }))).toEqual([]);
     const deaf = aclintPort(mswi, harts);
+    expect(deaf.quiet?.()).toBe(true);
+    deaf.send(1);
+    expect(deaf.quiet?.()).toBe(false);
+    expect([deaf.step(1), deaf.quiet?.()]).toEqual([true, true]);
     expect(failures(smp(2, { ipi: { ...deaf, step: () => false } }))).toEqual([
       '[ERROR selftest] KSELFTEST: ipi resched FAIL',
     ]);

@@ -43,7 +43,7 @@ function counterfactual(smp: Smp): Outcome {
   smp.failSends = true;
   const accepted = smp.requestResched(1);
   smp.failSends = false;
-  for (let spin = 0; spin < COUNTERFACTUAL_SPINS; spin++) smp.spin();
+  smp.spinFor(COUNTERFACTUAL_SPINS);
   const since = risen(before, counters(smp));
   const ok = accepted && since.sent === 0 && since.trapped === 0 && since.acknowledged === 0;
   return { ok, seen: told(since) };

@@ -53,6 +53,24 @@ describe('reschedule requests', () => {
     expect(cpus.counters[1]).toEqual({ accepted: 0, sent: 0, trapped: 1, acknowledged: 0 });
   });
 
+  it('spin as long as something may come of it', () => {
+    let steps = 0;
+    const port = plainPort(2);
+    const counting = (hart: number): boolean => {
+      steps += 1;
+      return port.step(hart);
+    };
+    let waiting = 1;
+    const quiet = (): boolean => waiting-- <= 0;
+    const known = smp(2, { ...port, step: counting, quiet });
+    known.requestResched(1);
+    known.spinFor(1000);
+    expect(known.counters[1]).toEqual({ accepted: 1, sent: 1, trapped: 1, acknowledged: 1 });
+    expect(steps).toBe(1);
+    smp(2, { ...plainPort(2), step: counting }).spinFor(1000);
+    expect(steps).toBe(1001);
+  });
+
   it('with sending made to fail is accepted and pending, and the next interrupt acknowledges it', () => {
     const cpus = smp(2);
     cpus.failSends = true;

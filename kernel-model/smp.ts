@@ -25,6 +25,8 @@ export interface IpiPort {
   send(hart: number): boolean;
   /** One step of a secondary hart: true when it took a supervisor software interrupt, which `send` had caused. */
   step(hart: number): boolean;
+  /** True: no step does anything until somebody sends. Without the method nobody knows. */
+  quiet?(): boolean;
 }
 
 /** The port over the board's ACLINT: MSIP through its register, SSIP by the firmware, cleared by the handler. */
@@ -48,6 +50,7 @@ export function aclintPort(mswi: MmioDevice, harts: readonly HartInputs[]): IpiP
       inputs.clear(SSIP);
       return true;
     },
+    quiet: () => harts.slice(1).every(({ pending }) => (pending & ((1 << MSIP) | (1 << SSIP))) === 0),
   };
 }
 
@@ -117,6 +120,12 @@ export class Smp {
     this.#pending[cpu] = true;
     if (!this.failSends && this.#port.send(cpu)) counters.sent++;
     return true;
+  }
+
+  /** So many rounds in which every secondary hart runs a step. */
+  spinFor(rounds: number): void {
+    // Harts that wait for a message change nothing, and the boot hart, which spins, sends none.
+    for (let round = 0; round < rounds && this.#port.quiet?.() !== true; round++) this.spin();
   }
 
   /** One round in which every secondary hart runs a step. */

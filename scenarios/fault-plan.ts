@@ -185,6 +185,8 @@ export class FaultPlan {
         this.#report('ipi', `hart ${hart} takes an interrupt that nobody sent, in its step ${number}`);
         return true;
       },
+      // Steps are counted where one of them may be such.
+      ...(port.quiet !== undefined && spurious.length === 0 && { quiet: () => port.quiet?.() === true }),
     };
   }
 
