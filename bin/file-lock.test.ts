@@ -34,6 +34,13 @@ describe('a lock', () => {
     expect(readdirSync(folder)).toEqual(['disk.img.lock']);
   });
 
+  it("that is somebody else's by now is not given back", () => {
+    lockFile(path);
+    writeFileSync(lockPath(path), `${process.ppid}\n`);
+    unlockFile(path);
+    expect(readFileSync(lockPath(path), 'latin1')).toBe(`${process.ppid}\n`);
+  });
+
   it.each([
     ['of a process that is gone', () => `${spawnSync('true').pid}\n`],
     ['that was never written to its end', () => '12'],

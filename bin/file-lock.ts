@@ -2,7 +2,7 @@
  * A lock on a file that one process at a time may write: a file beside it that holds the owner's process id. One that a killed
  * process left is taken over. Owners on other hosts, or in other process namespaces, cannot be seen.
  */
-import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { linkSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 
 /** Who holds the lock of a file. */
 export class LockedError extends Error {
@@ -38,18 +38,24 @@ export function lockFile(path: string): void {
   if (!created(lock)) throw new LockedError(path, ownerOf(lock));
 }
 
-/** Gives the lock back. */
+/** Gives the lock back; one that is somebody else's by now stays. */
 export function unlockFile(path: string): void {
-  rmSync(lockPath(path), { force: true });
+  const lock = lockPath(path);
+  if (ownerOf(lock) === String(process.pid)) rmSync(lock, { force: true });
 }
 
+/** The lock with its owner in it, at once: nobody may see an empty one, which belongs to nobody. */
 function created(lock: string): boolean {
+  const draft = `${lock}.${process.pid}.new`;
   try {
-    writeFileSync(lock, `${process.pid}\n`, { flag: 'wx' });
+    writeFileSync(draft, `${process.pid}\n`);
+    linkSync(draft, lock);
     return true;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
     throw error;
+  } finally {
+    rmSync(draft, { force: true });
   }
 }
 

@@ -186,7 +186,7 @@ export class FaultPlan {
         return true;
       },
       // Steps are counted where one of them may be such.
-      ...(port.quiet !== undefined && spurious.length === 0 && { quiet: () => port.quiet?.() === true }),
+      quiet: () => spurious.length === 0 && port.quiet?.() === true,
     };
   }
 

@@ -274,6 +274,17 @@ describe('disk', () => {
 /** Netstackd polls for ever, and every round of a hundred hours is executed: it is not over before a signal comes. */
 const ENDLESS = ['run', '--no-poll-skipping', '--until-marker', 'no such line', '--max-virtual-time', '100h'];
 
+/** An endless run with these words, and what became of it after Ctrl-C. */
+async function interrupted(words: readonly string[]): Promise<Awaited<ReturnType<typeof startSim>['ended']>> {
+  const running = startSim([...ENDLESS, ...words]);
+  await running.bytes(30_000);
+  running.child.kill('SIGINT');
+  const ran = await running.ended;
+  expect(ran.signal).toBeNull();
+  expect(ran.code).toBe(1);
+  return ran;
+}
+
 describe('interruption', () => {
   it('SIGINT: exit 1, what was printed is in the files, the disk is whole', async () => {
     const words = [
@@ -286,12 +297,7 @@ describe('interruption', () => {
       '--disk',
       at('int.img'),
     ];
-    const running = startSim([...ENDLESS, ...words]);
-    await running.bytes(30_000);
-    running.child.kill('SIGINT');
-    const ran = await running.ended;
-    expect(ran.signal).toBeNull();
-    expect(ran.code).toBe(1);
+    const ran = await interrupted(words);
     expect(ran.stderr).toContain('(interrupted)');
     expect(readFileSync(at('int.log'), 'latin1')).toBe(ran.stdout);
     const trace = readFileSync(at('int.jsonl'), 'utf8');
@@ -306,12 +312,7 @@ describe('interruption', () => {
 
   it('SIGINT with two machines: exit 1, each node has what it printed', async () => {
     const words = ['--uart-log', at('pair.log'), '--report', at('pair.json'), '--color', 'never'];
-    const running = startSim([...ENDLESS, 'os2vm', ...words]);
-    await running.bytes(30_000);
-    running.child.kill('SIGINT');
-    const ran = await running.ended;
-    expect(ran.signal).toBeNull();
-    expect(ran.code).toBe(1);
+    const ran = await interrupted(['os2vm', ...words]);
     expect(ran.stderr).toContain('interrupted');
     for (const node of ['A', 'B']) {
       const shown = ran.stdout.split('\n').flatMap((line) => (line.startsWith(`${node}: `) ? [line.slice(3)] : []));

@@ -2,6 +2,7 @@
  * Ed25519 as keystored uses it (sheet 60, sections 3.4 and 3.6): the device's key pair, which is a function of its seed
  * alone (RFC 8032), and the verification rule of VERIFY.
  */
+import { bytesToNumberLE } from '@noble/curves/utils.js';
 import { sha512 } from '@noble/hashes/sha2.js';
 import { ed25519 } from '../lib/edwards25519.ts';
 import type { PublicKeyBytes, SignatureBytes } from './wire.ts';
@@ -49,9 +50,9 @@ export function verify(publicKey: Uint8Array, signature: Uint8Array, message: Ui
   if (signature.length !== SIGNATURE_BYTES) return 'invalid';
   const { BASE, Fn } = ed25519.Point;
   const r = signature.subarray(0, 32);
-  const s = littleEndian(signature.subarray(32));
+  const s = bytesToNumberLE(signature.subarray(32));
   if (s >= Fn.ORDER) return 'invalid';
-  const k = littleEndian(sha512.create().update(r).update(publicKey).update(message).digest()) % Fn.ORDER;
+  const k = bytesToNumberLE(sha512.create().update(r).update(publicKey).update(message).digest()) % Fn.ORDER;
   const expected = BASE.multiplyUnsafe(s).subtract(point.multiplyUnsafe(k)).toBytes();
   return expected.every((byte, i) => byte === r[i]) ? 'valid' : 'invalid';
 }
@@ -63,10 +64,4 @@ function decompress(bytes: Uint8Array): typeof ed25519.Point.BASE | null {
   } catch {
     return null;
   }
-}
-
-function littleEndian(bytes: Uint8Array): bigint {
-  let value = 0n;
-  for (let i = bytes.length - 1; i >= 0; i--) value = (value << 8n) | BigInt(bytes[i] ?? 0);
-  return value;
 }

@@ -1,9 +1,10 @@
 /**
- * X25519 (RFC 7748) as a service computes it: the library's, each value once. A test session has both its ends in one
- * service, and either end computes what the other has computed: k_a(k_b(9)) = k_b(k_a(9)) (RFC 7748, section 6.1), some
+ * X25519 (RFC 7748) as the services of a machine compute it: the library's, each value once. A test session has both its ends
+ * on one machine, and either end computes what the other has computed: k_a(k_b(9)) = k_b(k_a(9)) (RFC 7748, section 6.1), some
  * milliseconds of bigint arithmetic each time. What is kept are values of pure functions, so nobody can tell but by the clock.
  */
 import { x25519 } from '@noble/curves/ed25519.js';
+import { bytesToNumberLE, numberToBytesLE } from '@noble/curves/utils.js';
 import { ed25519 } from './edwards25519.ts';
 
 /** Bytes of secrets, public keys and shared secrets. */
@@ -41,21 +42,12 @@ function publicKeyOf(secret: Uint8Array): Uint8Array {
   const { BASE, Fn, Fp } = ed25519.Point;
   // A clamped scalar is no multiple of the base point's order: eight times that is more than 255 bits hold.
   const { Y, Z } = BASE.multiplyUnsafe(Fn.create(clamped(secret)));
-  return littleEndian(Fp.mul(Fp.add(Z, Y), Fp.inv(Fp.sub(Z, Y))));
+  return numberToBytesLE(Fp.mul(Fp.add(Z, Y), Fp.inv(Fp.sub(Z, Y))), X25519_BYTES);
 }
 
 /** RFC 7748, section 5: decodeScalar25519. */
 function clamped(secret: Uint8Array): bigint {
-  let scalar = 0n;
-  for (let i = X25519_BYTES - 1; i >= 0; i--) scalar = (scalar << 8n) | BigInt(secret[i] ?? 0);
-  return (BigInt.asUintN(254, scalar) | (1n << 254n)) & ~7n;
-}
-
-function littleEndian(value: bigint): Uint8Array {
-  const bytes = new Uint8Array(X25519_BYTES);
-  const view = new DataView(bytes.buffer);
-  for (let i = 0; i < 4; i++) view.setBigUint64(8 * i, value >> BigInt(64 * i), true);
-  return bytes;
+  return (BigInt.asUintN(254, bytesToNumberLE(secret)) | (1n << 254n)) & ~7n;
 }
 
 function multiply(secret: Uint8Array, peer: Uint8Array): Uint8Array {
