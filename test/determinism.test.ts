@@ -93,6 +93,14 @@ describe('the same scenario gives the same bytes', () => {
     expect(differences(summary(boot(unskipped(scenario))), summary(skipped))).toEqual([]);
   });
 
+  it('where dsoftbusd never comes up: the selftest searches the log for it until its deadline (S15)', () => {
+    const without = withFaults(shipped('default'), { without: ['dsoftbusd'] });
+    const scenario = { ...without, boots: without.boots.map((one) => ({ ...one, maxVirtualNs: 7_000_000_000 })) };
+    const skipped = boot(scenario);
+    expect(skipped.uart).toContain('SELFTEST: ipc routing samgrd ok');
+    expect(differences(summary(boot(unskipped(scenario))), summary(skipped))).toEqual([]);
+  });
+
   it('where a cause was taken away: skipping polls changes nothing', () => {
     for (const name of ['silent-metricsd', 'logd-drops']) {
       expect(differences(traces(unskipped(shipped(name))), traces(shipped(name))), name).toEqual([]);
